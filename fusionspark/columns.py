@@ -1,0 +1,85 @@
+"""Names and schemas of the tables in which the rooms meet.
+
+Schemas are DDL strings, so that code which needs no Spark can import this module. A table may carry
+the user's structured columns beside the ones listed here, under the user's own names.
+"""
+
+from __future__ import annotations
+
+# Identity of a row, and its place in the experiment.
+ROW_ID = "row_id"
+SPLIT = "split"
+LABEL = "label"
+
+# Text on its way through the rooms.
+TEXT = "text"
+CLEAN_TEXT = "clean_text"
+TOKENS = "tokens"
+
+# What the language model says about a text.
+EMBEDDING = "embedding"
+N_TOKENS = "n_tokens"
+TRUNCATED = "truncated"
+STATUS = "status"
+MODEL_DIGEST = "model_digest"
+
+# Feature blocks made by prepare, and the fused vector.
+TABLE_BLOCK = "table_block"
+TFIDF_BLOCK = "tfidf_block"
+FEATURES = "features"
+
+# Results of mining.
+ALGORITHM = "algorithm"
+PREDICTION = "prediction"
+PROBABILITY = "probability"
+CLUSTER = "cluster"
+DISTANCE = "distance"
+
+# Quarantine.
+STAGE = "stage"
+REASON = "reason"
+INPUT = "input"
+
+#: Values of ``split``.
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+#: Values of ``status``: a vector was made; there was no text; the model failed on this text.
+OK, EMPTY, FAILED = "ok", "empty", "failed"
+
+#: Rooms in the order of the data; also the values of ``stage``.
+STAGES = ("collect", "prepare", "represent", "fuse", "mine", "report")
+
+#: Names that a user's structured column may not have, because the rooms write them.
+RESERVED = frozenset(
+    {
+        ROW_ID, SPLIT, LABEL, TEXT, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
+        MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, ALGORITHM, PREDICTION, PROBABILITY, CLUSTER,
+        DISTANCE, STAGE, REASON, INPUT,
+    }
+)  # fmt: skip
+
+# Table names, which are folder names in a run.
+COLLECTED = "collected"
+PREPARED = "prepared"
+EMBEDDINGS = "embeddings"
+FEATURE_TABLE = "features"
+PREDICTIONS = "predictions"
+CLUSTERS = "clusters"
+QUARANTINE = "quarantine"
+
+# Fixed columns of each table; user columns come after them.
+COLLECTED_DDL = f"{ROW_ID} string, {LABEL} string, {TEXT} string"
+PREPARED_DDL = (
+    f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {CLEAN_TEXT} string, {TOKENS} array<string>"
+)
+EMBEDDINGS_DDL = (
+    f"{ROW_ID} string, {EMBEDDING} array<float>, {N_TOKENS} int, {TRUNCATED} boolean, "
+    f"{STATUS} string, {MODEL_DIGEST} string"
+)
+PREDICTIONS_DDL = (
+    f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {ALGORITHM} string, {PREDICTION} string, "
+    f"{PROBABILITY} map<string,double>"
+)
+CLUSTERS_DDL = f"{ROW_ID} string, {CLUSTER} int, {DISTANCE} double"
+QUARANTINE_DDL = f"{ROW_ID} string, {STAGE} string, {REASON} string, {INPUT} string"
