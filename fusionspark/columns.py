@@ -28,10 +28,11 @@ TABLE_BLOCK = "table_block"
 TFIDF_BLOCK = "tfidf_block"
 FEATURES = "features"
 
-# Results of mining.
+# Results of mining. `scores` maps each class to its probability, or to its margin for algorithms that
+# give none (linear SVC): the ranking within one class is comparable over rows either way.
 ALGORITHM = "algorithm"
 PREDICTION = "prediction"
-PROBABILITY = "probability"
+SCORES = "scores"
 CLUSTER = "cluster"
 DISTANCE = "distance"
 
@@ -54,7 +55,7 @@ STAGES = ("collect", "prepare", "represent", "fuse", "mine", "report")
 RESERVED = frozenset(
     {
         ROW_ID, SPLIT, LABEL, TEXT, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
-        MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, ALGORITHM, PREDICTION, PROBABILITY, CLUSTER,
+        MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, ALGORITHM, PREDICTION, SCORES, CLUSTER,
         DISTANCE, STAGE, REASON, INPUT,
     }
 )  # fmt: skip
@@ -79,7 +80,7 @@ EMBEDDINGS_DDL = (
 )
 PREDICTIONS_DDL = (
     f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {ALGORITHM} string, {PREDICTION} string, "
-    f"{PROBABILITY} map<string,double>"
+    f"{SCORES} map<string,double>"
 )
 CLUSTERS_DDL = f"{ROW_ID} string, {CLUSTER} int, {DISTANCE} double"
 QUARANTINE_DDL = f"{ROW_ID} string, {STAGE} string, {REASON} string, {INPUT} string"
