@@ -1,0 +1,1 @@
+"""The room `report`: metrics, cluster summaries, and one self-contained page for the reader."""
