@@ -205,11 +205,11 @@ class Config(Section):
         """The configuration as plain data in which no credential can be read."""
         data = self.model_dump()
         data["source"]["options"] = {
-            key: REDACTED if _CREDENTIAL.search(key) else _without_user_info(value)
+            key: REDACTED if _CREDENTIAL.search(key) else without_user_info(value)
             for key, value in self.source.options.items()
         }
-        data["source"]["path"] = _without_user_info(self.source.path)
-        data["output"] = _without_user_info(self.output)
+        data["source"]["path"] = without_user_info(self.source.path)
+        data["output"] = without_user_info(self.output)
         data["spark"] = {k: REDACTED if _CREDENTIAL.search(k) else v for k, v in self.spark.items()}
         return data
 
@@ -236,9 +236,14 @@ class Config(Section):
         return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _without_user_info(value: Any) -> Any:
+def without_user_info(value: Any) -> Any:
+    """Blank ``user:password`` in URLs inside a string or a list of strings.
+
+    >>> without_user_info("jdbc:x://me:pw@host/db")
+    'jdbc:x://***@host/db'
+    """
     if isinstance(value, list):
-        return [_without_user_info(item) for item in value]
+        return [without_user_info(item) for item in value]
     return _USER_INFO.sub(REDACTED, value) if isinstance(value, str) else value
 
 

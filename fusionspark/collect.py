@@ -1,0 +1,222 @@
+"""Collect: from any source to one typed table with a stable ``row_id``; bad rows go to quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, IllegalArgumentException
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from fusionspark.columns import INPUT, LABEL, REASON, ROW_ID, STAGE, TEXT
+from fusionspark.config import Columns, Source, without_user_info
+from fusionspark.errors import ConfigError, nearest
+
+#: What CSV needs to read real exports: a header, quoted line breaks, quotes doubled inside quotes.
+CSV_OPTIONS = {"header": True, "multiLine": True, "escape": '"'}
+
+_CONTENT = "__content"
+_RAW_ID = "__raw_id"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Rows that can go on, and rows that cannot with the reason. Both lazy."""
+
+    rows: DataFrame
+    quarantine: DataFrame
+
+
+def read_source(spark: SparkSession, source: Source) -> DataFrame:
+    """Open the source lazily, add derived columns, apply the condition.
+
+    Raises
+    ------
+    ConfigError
+        The path, the format or an expression cannot be used; raised before any Spark job.
+    """
+    options: dict[str, Any] = {**(CSV_OPTIONS if source.format == "csv" else {}), **source.options}
+    reader = spark.read.format(source.format).options(**options)
+    place = without_user_info(source.path) if source.path is not None else f"format {source.format!r}"
+    try:
+        df = reader.load(source.path) if source.path is not None else reader.load()
+    except (AnalysisException, IllegalArgumentException, Py4JJavaError) as error:
+        raise ConfigError(
+            f"source {place!r}",
+            f"cannot be opened as {source.format} ({_first_line(error)})",
+            remedy="check source.path, source.format and source.options",
+        ) from None
+    for name, expression in source.derive.items():
+        try:
+            df = df.withColumn(name, F.expr(expression))
+        except AnalysisException as error:
+            raise _unusable(f"source.derive.{name}", expression, df, error) from None
+    if source.where:
+        try:
+            df = df.where(source.where)
+        except AnalysisException as error:
+            raise _unusable("source.where", source.where, df, error) from None
+    return df
+
+
+def _first_line(error: Exception) -> str:
+    said = str(getattr(error, "java_exception", None) or error).strip()
+    return without_user_info(said.splitlines()[0].rstrip(".")) if said else type(error).__name__
+
+
+def _unusable(key: str, expression: str, df: DataFrame, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"key {key!r}",
+        f"{expression!r} cannot be used on the source ({_first_line(error)})",
+        allowed=f"Spark SQL over the columns {', '.join(df.columns)}",
+        remedy="mend the expression",
+    )
+
+
+def check_columns(df: DataFrame, columns: Columns, place: str, *, need_label: bool = True) -> None:
+    """Check that the source has what the configuration names, in types that can be used.
+
+    Raises
+    ------
+    ConfigError
+        A column is missing (the nearest name is proposed) or of a type that its part cannot be made from.
+    """
+    number = (T.NumericType, T.BooleanType, T.StringType)
+    atomic = (T.AtomicType,)
+    moment = (T.DateType, T.TimestampType, T.TimestampNTZType, T.StringType)
+    wanted: list[tuple[str, Iterable[str], tuple[type, ...], str]] = [
+        ("key", columns.key, atomic, "a plain value"),
+        ("text", columns.text, (T.StringType,), "string"),
+        ("numeric", columns.numeric, number, "a number, boolean or string of digits"),
+        ("categorical", columns.categorical, atomic, "a plain value"),
+        ("date", [columns.date] if columns.date else [], moment, "date, timestamp or string"),
+        ("label", [columns.label] if columns.label and need_label else [], atomic, "a plain value"),
+    ]
+    types = {field.name: field.dataType for field in df.schema.fields}
+    for part, names, allowed, words in wanted:
+        for name in names:
+            if name not in types:
+                raise ConfigError(
+                    f"key 'columns.{part}'",
+                    f"the source {place} has no column {name!r}{nearest(name, types)}",
+                    allowed=", ".join(types),
+                    remedy="mend the name, or make the column with source.derive",
+                )
+            if not isinstance(types[name], allowed) or isinstance(types[name], T.BinaryType):
+                raise ConfigError(
+                    f"key 'columns.{part}'",
+                    f"column {name!r} of {place} is {types[name].simpleString()}",
+                    allowed=words,
+                    remedy="convert it with source.derive",
+                )
+
+
+def _valid_utf8(column: Column) -> Column:
+    """True where the bytes of a string are UTF-8. Arrow would fail the whole task on one that is not."""
+
+    if hasattr(F, "is_valid_utf8"):
+        return F.is_valid_utf8(column)
+    # Spark 3.5: decoding puts U+FFFD in place of bad bytes, so the round trip differs.
+    raw = column.cast("binary")
+    return F.encode(F.decode(raw, "UTF-8"), "UTF-8") == raw
+
+
+def _row_key(columns: Columns) -> Column:
+    """The key columns as one string; null where any is null. The separator inside a value is escaped."""
+
+    parts = [F.col(f"`{name}`").cast("string") for name in columns.key]
+    if len(parts) == 1:
+        return parts[0]
+    escaped = [F.replace(F.replace(p, F.lit("\\"), F.lit("\\\\")), F.lit("|"), F.lit("\\|")) for p in parts]
+    joined = escaped[0]
+    for part in escaped[1:]:
+        joined = F.concat(joined, F.lit("|"), part)
+    return joined
+
+
+def collect(df: DataFrame, columns: Columns) -> Collected:
+    """Type the columns, give each row a stable ``row_id`` and part the usable rows from the others.
+
+    A row is quarantined with the first reason that holds: null key, text that is not UTF-8, a structured
+    value that is not a number, an infinite number, a date that cannot be read, or a key that an earlier row
+    has. Of rows with one key the one with the smallest content digest stays, whatever the order of the
+    source. NaN counts as missing, since that is how pandas writes it. Without key columns the identity is
+    the digest of the content, and equal rows are numbered.
+
+    Parameters
+    ----------
+    df : DataFrame
+        As `read_source` returns it, checked by `check_columns`.
+    columns : Columns
+        Which column plays which part.
+    """
+
+    def at(name: str) -> Column:
+        return F.col(f"`{name}`")
+
+    content = F.sha2(F.to_json(F.struct(*[at(name) for name in df.columns])), 256)
+    null = F.lit(None).cast("string")
+    staged = df.withColumn(_CONTENT, content)
+    staged = staged.withColumn(_RAW_ID, _row_key(columns) if columns.key else F.col(_CONTENT))
+    within = Window.partitionBy(_RAW_ID).orderBy(_CONTENT)
+    # Rows without a key must not meet in one giant window partition.
+    spread = staged.withColumn(_RAW_ID, F.coalesce(_RAW_ID, F.concat(F.lit("null-key:"), F.col(_CONTENT))))
+    staged = spread.withColumn("__nth", F.row_number().over(within))
+
+    reasons = []
+    if columns.key:
+        no_key = F.lit(False)
+        for name in columns.key:
+            no_key = no_key | at(name).isNull() | (F.trim(at(name).cast("string")) == "")
+        reasons.append(F.when(no_key, F.lit("null key")))
+    strings = [
+        *columns.key,
+        *columns.text,
+        *columns.categorical,
+        *([columns.label] if columns.label else []),
+    ]
+    for name in dict.fromkeys(strings):
+        if name in df.columns and df.schema[name].dataType.simpleString() == "string":
+            reasons.append(F.when(~_valid_utf8(at(name)), F.lit(f"not UTF-8: {name}")))
+    numbers = {}
+    for name in columns.numeric:
+        value = F.expr(f"try_cast(`{name}` AS double)")
+        numbers[name] = F.when(F.isnan(value), F.lit(None)).otherwise(value)
+        blank = F.trim(at(name).cast("string")) == ""
+        reasons.append(F.when(at(name).isNotNull() & ~blank & value.isNull(), F.lit(f"not a number: {name}")))
+        reasons.append(F.when(F.abs(value) == float("inf"), F.lit(f"not finite: {name}")))
+    moment = None
+    if columns.date:
+        moment = F.expr(f"try_cast(`{columns.date}` AS timestamp)")
+        reasons.append(
+            F.when(at(columns.date).isNotNull() & moment.isNull(), F.lit(f"not a date: {columns.date}"))
+        )
+    if columns.key:
+        reasons.append(F.when(F.col("__nth") > 1, F.lit("duplicate key")))
+    staged = staged.withColumn(REASON, F.coalesce(*reasons) if reasons else null)
+
+    raw_id = F.col(_RAW_ID) if columns.key else F.concat_ws("-", F.substring(_RAW_ID, 1, 32), F.col("__nth"))
+    label = at(columns.label).cast("string") if columns.label and columns.label in df.columns else null
+    texts = [F.nullif(at(name), F.lit("")) for name in columns.text]
+    # concat_ws skips nulls; no text at all stays null instead of becoming an empty string.
+    text = F.when(F.coalesce(*texts).isNotNull(), F.concat_ws("\n", *texts)) if texts else null
+    good = staged.where(F.col(REASON).isNull()).select(
+        raw_id.alias(ROW_ID),
+        label.alias(LABEL),
+        text.alias(TEXT),
+        *[numbers[name].alias(name) for name in columns.numeric],
+        *[F.nullif(F.trim(at(name).cast("string")), F.lit("")).alias(name) for name in columns.categorical],
+        *([moment.alias(columns.date)] if columns.date and moment is not None else []),
+    )
+    bad = staged.where(F.col(REASON).isNotNull()).select(
+        # A second row with one key needs a name of its own, or a replay could not tell them apart.
+        F.when(F.col("__nth") > 1, F.concat_ws("#", raw_id, F.col("__nth"))).otherwise(raw_id).alias(ROW_ID),
+        F.lit("collect").alias(STAGE),
+        F.col(REASON),
+        F.to_json(F.struct(*[at(name) for name in df.columns])).alias(INPUT),
+    )
+    return Collected(good, bad)
