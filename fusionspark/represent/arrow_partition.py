@@ -1,0 +1,155 @@
+"""One partition of a Spark DataFrame through the engine, in Arrow record batches."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from fusionspark import columns
+from fusionspark.errors import DataContractError
+from fusionspark.represent import loading
+from fusionspark.represent.engine import Counters, EmbeddingEngine, EncodeResult
+from fusionspark.represent.loading import EngineSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Most bytes of one window of input, and of the vectors in one record batch of output.
+_WINDOW_BYTES = 128 << 20
+_OUTPUT_BYTES = 64 << 20
+
+
+class Monitor(Protocol):
+    """Anything that takes a dict of counters; a Spark accumulator does."""
+
+    def add(self, term: dict[str, Any]) -> None:
+        """Take one more dict of counters."""
+        ...
+
+
+def text_partition(
+    settings: EngineSettings, column: str, window: int, invalid: str, monitor: Monitor | None
+) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    """Function for ``DataFrame.mapInArrow`` that appends vector, token count, truncated and status.
+
+    Parameters
+    ----------
+    settings : EngineSettings
+        Model and how to run it.
+    column : str
+        Name of the text column.
+    window : int
+        Rows that are sorted by length together.
+    invalid : {"keep", "skip", "error"}
+        What happens to rows whose status is not ``ok``.
+    monitor : Monitor or None
+        Told the counters of every window.
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        engine: EmbeddingEngine | None = None
+        before = loading.loads()
+        for table in windows(batches, window):
+            if engine is None:
+                # Not before the first row: an empty partition loads nothing.
+                engine = loading.build_engine(settings)
+            result = engine.encode(read_strings(table.column(column)))
+            if monitor is not None:
+                monitor.add(_report(engine, before))
+                before = loading.loads()
+            yield from append_result(table, result, invalid)
+
+    return run
+
+
+def windows(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Gather record batches into tables of ``rows`` rows, or fewer where they are wide."""
+    import pyarrow as pa
+
+    pending: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        # Few large batches are cut too, so that memory does not follow Spark's batch size.
+        for start in range(0, batch.num_rows, rows):
+            piece = batch.slice(start, rows)
+            if pending and (count + piece.num_rows > rows or size + piece.nbytes > _WINDOW_BYTES):
+                yield pa.Table.from_batches(pending)
+                pending, count, size = [], 0, 0
+            pending.append(piece)
+            count += piece.num_rows
+            size += piece.nbytes
+    if pending:
+        yield pa.Table.from_batches(pending)
+
+
+def read_strings(column: pa.ChunkedArray) -> list[str | None]:
+    """Values of a string column; bytes that are not UTF-8 become U+FFFD."""
+    import pyarrow as pa
+
+    try:
+        values: list[str | None] = column.to_pylist()
+    except UnicodeDecodeError:
+        raw = [chunk.view(pa.large_binary() if pa.types.is_large_string(chunk.type) else pa.binary())
+               for chunk in column.chunks]  # fmt: skip
+        values = [
+            None if value is None else value.decode("utf-8", "replace")
+            for chunk in raw
+            for value in chunk.to_pylist()
+        ]
+    return values
+
+
+def append_result(table: pa.Table, result: EncodeResult, invalid: str) -> Iterator[pa.RecordBatch]:
+    """Record batches of ``table`` with the four result columns behind its own."""
+    import pyarrow as pa
+
+    status = np.array(result.status, dtype=object)
+    bad = status != columns.OK
+    if invalid == "error" and bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise DataContractError(
+            "text column",
+            f"{int(bad.sum())} of {len(bad)} texts gave no vector; status of the first: {status[first]!r}",
+            allowed="texts that are not empty",
+            remedy="set handleInvalid to keep or skip",
+        )
+    rows = max(1, _OUTPUT_BYTES // max(1, result.embeddings.shape[1] * 4))
+    for start in range(0, table.num_rows, rows):
+        part = slice(start, start + rows)
+        arrays = [column.combine_chunks() for column in table.slice(start, rows).columns]
+        arrays = [array.chunk(0) if isinstance(array, pa.ChunkedArray) else array for array in arrays]
+        arrays += [
+            float_lists(result.embeddings[part], bad[part]),
+            pa.array(result.n_tokens[part], type=pa.int32()),
+            pa.array(result.truncated[part], type=pa.bool_()),
+            pa.array(result.status[part], type=pa.string()),
+        ]
+        names = [*table.column_names, *RESULT_NAMES]
+        batch = pa.RecordBatch.from_arrays(arrays, names=names)
+        yield batch.filter(pa.array(~bad[part])) if invalid == "skip" else batch
+
+
+#: Placeholders: Spark takes names from the schema of the stage, in the same order.
+RESULT_NAMES = (columns.EMBEDDING, columns.N_TOKENS, columns.TRUNCATED, columns.STATUS)
+
+
+def float_lists(matrix: np.ndarray, missing: np.ndarray) -> pa.ListArray:
+    """``array<float>`` from a matrix without Python lists; null where ``missing``."""
+    import pyarrow as pa
+
+    kept = matrix if not missing.any() else matrix[~missing]
+    values = pa.array(np.ascontiguousarray(kept, dtype=np.float32).reshape(-1))
+    offsets = np.concatenate(([0], np.cumsum(np.where(missing, 0, matrix.shape[1])))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
+
+
+def _report(engine: EmbeddingEngine, loads_before: int) -> dict[str, Any]:
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    told = loading.counters_dict(engine.counters, loads_before) | {"workers": [worker]}
+    # Told once: the next window counts from zero.
+    engine.counters = Counters(token_budget=engine.counters.token_budget)
+    return told

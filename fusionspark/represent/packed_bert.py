@@ -1,0 +1,133 @@
+"""BERT-like encoders on tokens without padding.
+
+A padded batch spends matrix products on padding and masks on attention. Here the tokens of all texts
+form one matrix: every linear layer sees real tokens only, and attention runs once for each stretch of
+texts of equal length, which needs no mask because the batches are sorted. Only torch is imported, so a
+worker starts without transformers. The layer is the one of Devlin et al. 2019 (arXiv 1810.04805).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionspark.represent.batching import TokenBatch, runs
+
+if TYPE_CHECKING:
+    import torch
+
+#: Families whose weights have BERT's names, and whether their positions start after the padding id.
+FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
+_ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+
+
+def fits(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json describes a network that `PackedBert` computes exactly."""
+    return (
+        config.get("model_type") in FAMILIES
+        and config.get("hidden_act", "gelu") in _ACTIVATIONS
+        and config.get("position_embedding_type", "absolute") in (None, "absolute")
+        and not config.get("is_decoder", False)
+    )
+
+
+class PackedBert:
+    """A BERT encoder over a `TokenBatch`.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        State dict of the network, in transformers' names.
+    config : mapping
+        Its config.json; `fits` must hold.
+    device : torch.device
+        Where to compute.
+    dtype : torch.dtype
+        Type of weights and activations.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], device: Any, dtype: Any
+    ) -> None:
+        import torch
+
+        stem = next(
+            name.removesuffix("embeddings.word_embeddings.weight")
+            for name in weights
+            if name.endswith("embeddings.word_embeddings.weight")
+        )
+
+        def get(*names: str) -> torch.Tensor:
+            found = [weights[stem + name] for name in names]
+            joined = torch.cat(found) if len(found) > 1 else found[0]
+            return joined.to(device=device, dtype=dtype)
+
+        self.device = device
+        self.heads = int(config["num_attention_heads"])
+        self.eps = float(config.get("layer_norm_eps", 1e-12))
+        self.approximate = _ACTIVATIONS[config.get("hidden_act", "gelu")]
+        self.first = int(config.get("pad_token_id") or 0) + 1 if FAMILIES[config["model_type"]] else 0
+        self.words = get("embeddings.word_embeddings.weight")
+        # Every token is of type 0, so its vector joins the positions once and for all.
+        self.positions = (
+            get("embeddings.position_embeddings.weight") + get("embeddings.token_type_embeddings.weight")[0]
+        )
+        self.norm = (get("embeddings.LayerNorm.weight"), get("embeddings.LayerNorm.bias"))
+        self.layers = []
+        for i in range(int(config["num_hidden_layers"])):
+            at, ff = f"encoder.layer.{i}.attention", f"encoder.layer.{i}"
+            qkv = [f"{at}.self.{name}" for name in ("query", "key", "value")]
+            self.layers.append(
+                (
+                    (get(*[f"{n}.weight" for n in qkv]), get(*[f"{n}.bias" for n in qkv])),
+                    (get(f"{at}.output.dense.weight"), get(f"{at}.output.dense.bias")),
+                    (get(f"{at}.output.LayerNorm.weight"), get(f"{at}.output.LayerNorm.bias")),
+                    (get(f"{ff}.intermediate.dense.weight"), get(f"{ff}.intermediate.dense.bias")),
+                    (get(f"{ff}.output.dense.weight"), get(f"{ff}.output.dense.bias")),
+                    (get(f"{ff}.output.LayerNorm.weight"), get(f"{ff}.output.LayerNorm.bias")),
+                )
+            )
+
+    @property
+    def width(self) -> int:
+        """Length of a token's vector."""
+        return int(self.words.shape[1])
+
+    @property
+    def max_positions(self) -> int:
+        """Longest text in tokens."""
+        return int(self.positions.shape[0]) - self.first
+
+    def __call__(self, batch: TokenBatch) -> torch.Tensor:
+        """Last hidden state, shape (sum of lengths, width)."""
+        import torch
+        from torch.nn.functional import gelu, layer_norm, linear
+
+        ids = torch.from_numpy(batch.ids).to(self.device)
+        position = np.arange(len(batch.ids)) - np.repeat(batch.starts, batch.lengths) + self.first
+        hidden = self.words[ids] + self.positions[torch.from_numpy(position).to(self.device)]
+        shape = (self.width,)
+        hidden = layer_norm(hidden, shape, *self.norm, self.eps)
+        stretches = runs(batch.lengths)
+        for qkv, out, norm1, up, down, norm2 in self.layers:
+            mixed = self._attention(linear(hidden, *qkv), stretches)
+            hidden = layer_norm(linear(mixed, *out).add_(hidden), shape, *norm1, self.eps)
+            inner = gelu(linear(hidden, *up), approximate=self.approximate)
+            hidden = layer_norm(linear(inner, *down).add_(hidden), shape, *norm2, self.eps)
+        return hidden
+
+    def _attention(self, qkv: torch.Tensor, stretches: list[tuple[int, int]]) -> torch.Tensor:
+        import torch
+        from torch.nn.functional import scaled_dot_product_attention
+
+        out = torch.empty((len(qkv), self.width), dtype=qkv.dtype, device=qkv.device)
+        start = 0
+        for count, length in stretches:
+            stop = start + count * length
+            q, k, v = qkv[start:stop].view(count, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+            mixed = scaled_dot_product_attention(q, k, v)
+            out[start:stop] = mixed.transpose(1, 2).reshape(stop - start, self.width)
+            start = stop
+        return out

