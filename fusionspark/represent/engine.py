@@ -161,7 +161,7 @@ class EmbeddingEngine:
         self.counters.texts_encoded += len(texts)
         special = len(vocabulary.prefix) + len(vocabulary.suffix)
         truncated = long if self.long_text == "truncate" else np.zeros(len(texts), dtype=bool)
-        good: NDArray[np.bool_] = np.isfinite(embeddings).all(axis=1)
+        good: NDArray[np.bool_] = np.asarray(np.isfinite(embeddings).all(axis=1))
         empty = np.equal(sizes + special, 0)
         status = [
             columns.EMPTY if no_tokens else columns.OK if fine else columns.FAILED

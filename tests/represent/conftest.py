@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
-WORDS = "the a cat dog sat on mat red blue and ran fast slow over hill".split()
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "sat",
+    "on",
+    "mat",
+    "red",
+    "blue",
+    "and",
+    "ran",
+    "fast",
+    "slow",
+    "over",
+    "hill",
+]
 
 
 def write_tokenizer(folder: Path) -> None:

