@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The demo on a standalone cluster of two workers equals the demo in local mode, table by table.
+#
+#     scripts/cluster_test.sh [CONF]      default: conf/demo.yaml, after scripts/fetch_demo.py
+#
+# VENV names the environment; WORK keeps the two outputs there instead of a temporary folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VENV=${VENV:-.venv}
+conf=${1:-conf/demo.yaml}
+work=${WORK:-$(mktemp -d)}
+mkdir -p "$work"
+export VENV CLUSTER_DIR=${CLUSTER_DIR:-$work/cluster}
+
+finish() {
+    local status=$?
+    scripts/cluster.sh down || true
+    [ -n "${WORK:-}" ] || rm -rf "$work"
+    exit $status
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# The same date for both: it is part of the run's identity, not of the machine.
+date=2024-01-01
+common=(--run-date "$date")
+PYSPARK_PYTHON=$(cd "$VENV/bin" && pwd)/python
+export PYSPARK_PYTHON
+SPARK_HOME=$("$PYSPARK_PYTHON" -c 'import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)')
+export SPARK_HOME
+
+echo "cluster test: the run in local mode"
+start=$SECONDS
+"$VENV/bin/fusionspark" run "$conf" --set "output=$work/local" "${common[@]}"
+echo "cluster test: local mode took $((SECONDS - start)) s"
+
+master=$(scripts/cluster.sh up)
+echo "cluster test: the run on $master"
+start=$SECONDS
+SPARK_LOCAL_IP=127.0.0.1 "$SPARK_HOME/bin/spark-submit" --master "$master" \
+    --properties-file conf/spark-standalone.conf \
+    jobs/run.py "$conf" --set "output=$work/cluster" "${common[@]}"
+echo "cluster test: the cluster took $((SECONDS - start)) s"
+
+# Both workers must have done some of the work, or this was a test of one machine.
+executors=$(find "$CLUSTER_DIR/work" -mindepth 3 -maxdepth 3 -name stderr | wc -l)
+[ "$executors" -ge 2 ] || { echo "cluster test: only $executors executors ran" >&2; exit 1; }
+
+"$VENV/bin/python" scripts/compare_runs.py "$work/local/runs/$date" "$work/cluster/runs/$date"
