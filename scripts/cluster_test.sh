@@ -3,20 +3,20 @@
 #
 #     scripts/cluster_test.sh [CONF]      default: conf/demo.yaml, after scripts/fetch_demo.py
 #
-# VENV names the environment; WORK keeps the two outputs there instead of a temporary folder.
+# VENV names the environment; CLUSTER_TEST_DIR keeps the two outputs there instead of in a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 VENV=${VENV:-.venv}
 conf=${1:-conf/demo.yaml}
-work=${WORK:-$(mktemp -d)}
+work=${CLUSTER_TEST_DIR:-$(mktemp -d)}
 mkdir -p "$work"
 export VENV CLUSTER_DIR=${CLUSTER_DIR:-$work/cluster}
 
 finish() {
     local status=$?
     scripts/cluster.sh down || true
-    [ -n "${WORK:-}" ] || rm -rf "$work"
+    [ -n "${CLUSTER_TEST_DIR:-}" ] || rm -rf "$work"
     exit $status
 }
 trap finish EXIT
