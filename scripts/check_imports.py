@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("columns",),
     ("config",),
-    ("session", "tables"),
+    ("session", "tables", "progress"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),
     ("stream", "cli", "__main__"),
