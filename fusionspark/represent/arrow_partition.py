@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -51,13 +52,15 @@ def text_partition(
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        engine: EmbeddingEngine | None = None
+        tables = windows(batches, window)
+        first = next(tables, None)
+        if first is None:
+            # An empty partition loads nothing.
+            return
         before = loading.loads()
-        for table in windows(batches, window):
-            if engine is None:
-                # Not before the first row: an empty partition loads nothing.
-                engine = loading.build_engine(settings)
-            result = engine.encode(read_strings(table.column(column)))
+        engine = loading.build_engine(settings)
+        texts = ((table, read_strings(table.column(column))) for table in chain([first], tables))
+        for table, result in engine.encode_ahead(texts):
             if monitor is not None:
                 monitor.add(_report(engine, before))
                 before = loading.loads()

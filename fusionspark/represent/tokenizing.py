@@ -112,6 +112,12 @@ class RustTokenizer:
         return [np.array(row.ids, dtype=np.int32) for row in encoded]
 
 
+def set_tokenizer_threads(threads: int) -> None:
+    """Keep the Rust side to the threads of the task; it reads this when its pool starts."""
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if threads > 1 else "false")
+
+
 def load_vocabulary(folder: Path, max_tokens: int, lower_case: bool = False, threads: int = 1) -> Vocabulary:
     """Read the tokenizer of a transformers folder.
 
@@ -122,10 +128,7 @@ def load_vocabulary(folder: Path, max_tokens: int, lower_case: bool = False, thr
     MissingExtraError
         tokenizers, or transformers for a folder without tokenizer.json, is not installed.
     """
-    # The Rust pool reads this when it starts; more threads than the task was given would take the
-    # cores of its neighbours.
-    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if threads > 1 else "false")
+    set_tokenizer_threads(threads)
     tokenizer = _rust_tokenizer(folder)
     config_file = folder / "tokenizer_config.json"
     config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}

@@ -7,23 +7,7 @@ from pathlib import Path
 
 import pytest
 
-WORDS = [
-    "the",
-    "a",
-    "cat",
-    "dog",
-    "sat",
-    "on",
-    "mat",
-    "red",
-    "blue",
-    "and",
-    "ran",
-    "fast",
-    "slow",
-    "over",
-    "hill",
-]
+WORDS = "the a cat dog sat on mat red blue and ran fast slow over hill".split()  # noqa: SIM905
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -1,0 +1,130 @@
+"""``precision = auto``: the fastest engine on this machine that passes the quality gate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fusionspark.errors import ConfigError, FusionSparkError
+from fusionspark.represent.device import Device, task_device
+from fusionspark.represent.loading import EngineSettings, build_engine
+from fusionspark.represent.quality import QualityFloors, QualityReport, compare, require
+
+#: Tried in this order; float32 comes first, since it is what the others are compared with.
+CANDIDATES = ("float32", "bfloat16", "float16", "int8", "static")
+
+#: A candidate has to be this much faster than float32 to be worth a change of vectors.
+_WORTH = 1.1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate: speed, agreement with float32, and why it was refused (empty when it was not)."""
+
+    precision: str
+    texts_per_second: float
+    quality: QualityReport | None
+    refused: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen precision, and every trial behind it."""
+
+    precision: str
+    trials: tuple[Trial, ...]
+
+    def __str__(self) -> str:
+        lines = [f"precision {self.precision}"]
+        for trial in self.trials:
+            why = f"; refused: {trial.refused}" if trial.refused else ""
+            agreement = trial.quality or "reference"
+            lines.append(f"  {trial.precision}: {trial.texts_per_second:.0f} texts/s; {agreement}{why}")
+        return "\n".join(lines)
+
+
+def check_quality(
+    settings: EngineSettings,
+    sample: Sequence[str],
+    floors: QualityFloors | None = None,
+    device: Device | None = None,
+) -> QualityReport:
+    """Compare the precision of ``settings`` with float32 on ``sample``.
+
+    Raises
+    ------
+    ConfigError
+        A figure is below its floor; the message holds all of them.
+    """
+    exact = build_engine(replace(settings, precision="float32"), device).encode(sample)
+    found = build_engine(settings, device).encode(sample)
+    report = compare(exact.embeddings, found.embeddings)
+    require(settings.precision, report, floors or QualityFloors())
+    return report
+
+
+def choose_precision(
+    settings: EngineSettings,
+    sample: Sequence[str],
+    floors: QualityFloors | None = None,
+    candidates: Sequence[str] = CANDIDATES,
+    device: Device | None = None,
+) -> Choice:
+    """Measure ``candidates`` on this machine and keep the fastest one that passes the gate.
+
+    Parameters
+    ----------
+    settings : EngineSettings
+        Its precision is not looked at.
+    sample : sequence of str
+        The user's own texts; some hundred give stable figures.
+    floors : QualityFloors, optional
+        Least agreement with float32.
+    candidates : sequence of str
+        Precisions to try besides float32.
+    device : Device, optional
+        Where to measure; the running task's by default.
+    """
+    device = device or task_device(settings.device)
+    texts = [text for text in dict.fromkeys(sample) if text and text.strip()]
+    exact_speed, exact = _measure(replace(settings, precision="float32"), texts, device)
+    trials = [Trial("float32", exact_speed, None, "")]
+    best, best_speed = "float32", exact_speed * _WORTH
+    for precision in candidates:
+        if precision == "float32":
+            continue
+        speed, report, refused = 0.0, None, ""
+        try:
+            speed, vectors = _measure(
+                replace(settings, precision=precision), texts, device, at_least=exact_speed
+            )
+            report = compare(exact, vectors)
+            require(precision, report, floors or QualityFloors())
+        except FusionSparkError as error:
+            refused = str(error)
+        trials.append(Trial(precision, speed, report, refused))
+        if not refused and speed > best_speed:
+            best, best_speed = precision, speed
+    return Choice(best, tuple(trials))
+
+
+def _measure(
+    settings: EngineSettings, texts: list[str], device: Device, at_least: float = 0.0
+) -> tuple[float, np.ndarray]:
+    engine = build_engine(settings, device)
+    few = texts[: max(1, min(16, len(texts) // 4))]
+    started = time.perf_counter()
+    engine.encode(few)
+    speed = len(few) / (time.perf_counter() - started)
+    if speed < at_least / 4:
+        # bfloat16 without hardware for it can be forty times slower: the whole sample would take minutes.
+        raise ConfigError(
+            f"precision {settings.precision!r}",
+            f"is slow on this machine: {speed:.1f} texts/s on {len(few)} texts",
+        )
+    started = time.perf_counter()
+    vectors = engine.encode(texts).embeddings
+    return len(texts) / (time.perf_counter() - started), vectors

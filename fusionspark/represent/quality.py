@@ -1,0 +1,107 @@
+"""What a faster engine costs in quality, measured on the user's own texts; and the gate that refuses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionspark.errors import ConfigError
+from fusionspark.represent.encoders import FloatMatrix
+
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class QualityFloors:
+    """Least agreement with float32 that a compressed engine must show.
+
+    ``None`` for a cosine leaves it out. Static vectors live in a space of their own: only neighbours
+    can be compared there.
+    """
+
+    mean_cosine: float | None = 0.98
+    p1_cosine: float | None = 0.95
+    overlap_at_10: float | None = 0.70
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Agreement of a candidate with float32 on the same texts.
+
+    Attributes
+    ----------
+    texts : int
+        Texts compared: those that both engines gave a vector.
+    mean_cosine, p1_cosine : float or None
+        Mean and 1st percentile of the cosine, text by text; None where the spaces differ.
+    overlap_at_10 : float
+        Mean share of the ten nearest texts (cosine) that the two engines have in common.
+    """
+
+    texts: int
+    mean_cosine: float | None
+    p1_cosine: float | None
+    overlap_at_10: float
+
+    def __str__(self) -> str:
+        cosines = ", ".join(
+            f"{name} cosine {value:.4f}"
+            for name, value in (("mean", self.mean_cosine), ("1st percentile", self.p1_cosine))
+            if value is not None
+        )
+        overlap = f"overlap@{NEIGHBOURS} {self.overlap_at_10:.3f} on {self.texts} texts"
+        return f"{cosines}, {overlap}" if cosines else overlap
+
+
+def compare(reference: FloatMatrix, candidate: FloatMatrix) -> QualityReport:
+    """Compare two matrices of vectors of the same texts, shapes (n, d) and (n, e); NaN rows are left out.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two texts have a vector in both.
+    """
+    both = np.isfinite(reference).all(axis=1) & np.isfinite(candidate).all(axis=1)
+    a, b = _unit(reference[both]), _unit(candidate[both])
+    if len(a) < 2:
+        raise ConfigError("quality sample", f"has {len(a)} texts with a vector", allowed="2 or more")
+    mean = low = None
+    if a.shape[1] == b.shape[1]:
+        cosine = (a * b).sum(axis=1)
+        mean, low = float(cosine.mean()), float(np.percentile(cosine, 1))
+    k = min(NEIGHBOURS, len(a) - 1)
+    common = [len(set(x) & set(y)) for x, y in zip(_nearest(a, k), _nearest(b, k), strict=True)]
+    return QualityReport(len(a), mean, low, float(np.mean(common)) / k)
+
+
+def require(precision: str, report: QualityReport, floors: QualityFloors) -> None:
+    """Raise `ConfigError` with the figures where ``report`` is below a floor."""
+    checks = [
+        ("mean cosine", report.mean_cosine, floors.mean_cosine),
+        ("1st-percentile cosine", report.p1_cosine, floors.p1_cosine),
+        (f"overlap@{NEIGHBOURS}", report.overlap_at_10, floors.overlap_at_10),
+    ]
+    low = [
+        f"{name} {value:.4f} < {floor}"
+        for name, value, floor in checks
+        if value is not None and floor is not None and not value >= floor
+    ]
+    if low:
+        raise ConfigError(
+            f"precision {precision!r}",
+            f"is too far from float32 on the sample: {'; '.join(low)} (measured: {report})",
+            allowed="figures at or above the floors",
+            remedy="set precision to float32, or lower the floors if the task's own score holds",
+        )
+
+
+def _unit(matrix: FloatMatrix) -> FloatMatrix:
+    return np.asarray(matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12))
+
+
+def _nearest(unit: FloatMatrix, k: int) -> NDArray[np.int64]:
+    alike = unit @ unit.T
+    np.fill_diagonal(alike, -np.inf)
+    return np.argpartition(-alike, k - 1, axis=1)[:, :k].astype(np.int64)
