@@ -71,9 +71,7 @@ QUARANTINE = "quarantine"
 
 # Fixed columns of each table; user columns come after them.
 COLLECTED_DDL = f"{ROW_ID} string, {LABEL} string, {TEXT} string"
-PREPARED_DDL = (
-    f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {CLEAN_TEXT} string, {TOKENS} array<string>"
-)
+PREPARED_DDL = f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {CLEAN_TEXT} string, {TOKENS} array<string>"
 EMBEDDINGS_DDL = (
     f"{ROW_ID} string, {EMBEDDING} array<float>, {N_TOKENS} int, {TRUNCATED} boolean, "
     f"{STATUS} string, {MODEL_DIGEST} string"

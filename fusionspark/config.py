@@ -118,7 +118,7 @@ class Represent(Section):
     token_budget: int = Field(2048, ge=1)
     window: int = Field(10000, ge=1)
     long_text: Literal["truncate", "chunk_mean", "error"] = "truncate"
-    rows_per_task: int = Field(1000, ge=1)
+    rows_per_task: int = Field(250, ge=1)
 
 
 class Weights(Section):

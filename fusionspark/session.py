@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +111,10 @@ def open_session(name: str, settings: Mapping[str, str] | None = None) -> SparkS
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         check_java()
+        # Workers must find the libraries of this environment, whatever `python3` is on the PATH.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        # Spark would otherwise warn, in two lines, about how it found the address of this machine.
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark.sql import SparkSession
 
     fresh = SparkSession.getActiveSession() is None and not submitted

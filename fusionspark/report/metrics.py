@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark.sql import Window
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from fusionspark.columns import ALGORITHM, LABEL, PREDICTION, SCORES, SPLIT, SPLITS, TRAIN
 from fusionspark.report.scores import (

@@ -1,0 +1,222 @@
+"""The command line: ``fusionspark run | score | check | report``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from fusionspark.columns import STAGES, TEST
+from fusionspark.config import Config, load
+from fusionspark.errors import FusionSparkError
+from fusionspark.session import open_session
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Fuse language-model features of text with structured columns on Spark, and mine the result.",
+)
+#: Figures and paths go to standard output; progress and errors to standard error.
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Conf = Annotated[str, typer.Argument(metavar="CONF", help="YAML file; conf/base.yaml explains its keys.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
+]
+RunDate = Annotated[str | None, typer.Option("--run-date", help="YYYY-MM-DD; default: today (UTC).")]
+
+
+def _say(line: str) -> None:
+    err.print(line, markup=False)
+
+
+@app.command()
+def run(
+    conf: Conf,
+    overrides: Overrides = None,
+    run_date: RunDate = None,
+    first: Annotated[str, typer.Option("--from", metavar="STAGE", help=", ".join(STAGES))] = STAGES[0],
+    last: Annotated[str, typer.Option("--to", metavar="STAGE", help="Last stage to run.")] = STAGES[-1],
+) -> None:
+    """Run the pipeline; prints the figures that matter and the paths of report.html and run.json."""
+    config = load(conf, overrides or [])
+    spark = open_session(config.title, config.spark)
+    from fusionspark import pipeline
+
+    date = run_date or pipeline.today()
+    manifest = pipeline.run(spark, config, date, first=first, last=last, say=_say)
+    folder = f"{config.output}/runs/{date}"
+    if manifest is None:
+        out.print(f"stages {first} to {last} are whole in {folder}; not published yet", markup=False)
+        return
+    _figures(manifest)
+    _paths(spark, folder)
+
+
+@app.command()
+def score(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> None:
+    """Apply the models of the newest published run to new rows."""
+    config = load(conf, overrides or [])
+    spark = open_session(config.title, config.spark)
+    from fusionspark import pipeline
+
+    date = run_date or pipeline.today()
+    manifest = pipeline.score(spark, config, date, say=_say)
+    _figures(manifest)
+    _paths(spark, f"{config.output}/scores/{date}")
+
+
+@app.command()
+def check(conf: Conf, overrides: Overrides = None) -> None:
+    """Resolve the configuration, open the source, print the plan and stop."""
+    config = load(conf, overrides or [])
+    spark = open_session(config.title, config.spark)
+    from fusionspark import pipeline
+
+    source = pipeline.open_source(spark, config)
+    out.print(yaml.safe_dump(config.redacted(), sort_keys=False, allow_unicode=True), markup=False)
+    table = Table("column", "type", "part", title="Source")
+    parts = _parts(config)
+    for name, kind in source.dtypes:
+        table.add_row(name, kind, parts.get(name, ""))
+    out.print(table)
+    for line in _plan(config):
+        out.print(line, markup=False)
+
+
+@app.command()
+def report(
+    run_path: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or its run.json.")],
+) -> None:
+    """Make report.html of a run again, without Spark."""
+    from fusionspark.report.page import write
+
+    folder = Path(run_path)
+    manifest = folder if folder.suffix == ".json" else folder / "run.json"
+    language = "en"
+    if manifest.is_file():
+        language = (
+            json.loads(manifest.read_text(encoding="utf-8"))
+            .get("config", {})
+            .get("report", {})
+            .get("language")
+        )
+    out.print(str(write(manifest, language=language or "en")), markup=False)
+
+
+def _parts(config: Config) -> dict[str, str]:
+    columns = config.columns
+    parts = {
+        name: part for part in ("key", "text", "numeric", "categorical") for name in getattr(columns, part)
+    }
+    single = {columns.date: "date", columns.label: "label"}
+    return parts | {name: part for name, part in single.items() if name}
+
+
+def _plan(config: Config) -> list[str]:
+    columns, weights = config.columns, config.fuse.weights
+    blocks = [
+        f"{name} x {getattr(weights, name):g}"
+        for name, there in (
+            ("text", bool(columns.text)),
+            ("tfidf", bool(columns.text and config.prepare.tfidf_features)),
+            ("table", bool(columns.numeric or columns.categorical)),
+        )
+        if there and getattr(weights, name) > 0
+    ]
+    learners = ", ".join(config.mine.classify.algorithms) if columns.label else "no label, so no classifier"
+    shares = f"{config.split.validation:g} validation, {config.split.test:g} test"
+    return [
+        f"collect    {config.source.format} -> rows with a stable row_id",
+        f"prepare    split by {config.split.by}: {shares}",
+        f"represent  {config.represent.model if columns.text else 'no text column, skipped'}",
+        f"fuse       {', '.join(blocks)}",
+        f"mine       {learners}; {config.mine.cluster.algorithm} with k = {config.mine.cluster.k}",
+        f"report     {config.output}/runs/<run-date>/report.html and run.json",
+    ]
+
+
+def _figures(manifest: dict[str, Any]) -> None:
+    rows, represent = manifest["rows"], manifest["represent"]
+    out.print(
+        f"rows: {rows['in']} in = {rows['out']} out + {rows['quarantined']} quarantined; "
+        f"{manifest['seconds']:.0f} s on Spark {manifest['spark_version']}"
+    )
+    if represent:
+        out.print(
+            f"texts: {represent['texts']}, {represent['encoded']} encoded, {represent['tokens']} tokens, "
+            f"{represent['truncated']} truncated, {represent['model_loads']} model loads"
+        )
+    measured = manifest["classify"]
+    if any(TEST in splits for splits in measured.values()):
+        table = Table(
+            "algorithm", "accuracy", "macro-F1", "ROC-AUC", "accuracy on train", title="Held-out test rows"
+        )
+        for name, splits in measured.items():
+            test, train = splits.get(TEST, {}), splits.get("train", {})
+            star = " *" if name == manifest["best"] else ""
+            figures = [test.get("accuracy"), test.get("macro_f1"), test.get("auc"), train.get("accuracy")]
+            table.add_row(name + star, *["-" if f is None else f"{f:.3f}" for f in figures])
+        out.print(table)
+        out.print("* best on the validation rows")
+    silhouette = manifest["cluster"]["silhouette"]
+    shown = "undefined" if silhouette is None else f"{silhouette:.3f}"
+    out.print(f"clusters: {manifest['cluster']['k']}, silhouette {shown}")
+
+
+def _paths(spark: Any, folder: str) -> None:
+    from fusionspark.tables import Files
+
+    files = Files(spark)
+    for name in ("report.html", "run.json"):
+        out.print(files.absolute(f"{folder}/{name}"), markup=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 done, 1 failed, 2 bad usage or configuration, 3 data contract broken, 4 too many rows in quarantine.
+    """
+    # Spark's warnings about connections it closes itself would bury our own lines.
+    logging.getLogger("py4j").setLevel(logging.ERROR)
+    # It would print every error a second time, as JSON.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    try:
+        app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except FusionSparkError as error:
+        err.print(f"error: {error}", markup=False, style="red")
+        return error.exit_code
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.Abort:
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence prints one sentence, then the trace
+        return _unexpected(error)
+    return 0
+
+
+def _unexpected(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if show is not None and hasattr(error, "exit_code"):
+        show()
+        return int(error.exit_code)
+    first = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {first[0] if first else ''}"
+    err.print(f"error: {said} (unexpected; the trace below helps to report it)", markup=False, style="red")
+    err.print_exception(max_frames=8)
+    return 1
+
+
+def entry() -> None:
+    """Console script."""
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Classifiers behind one table: name -> builder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegression, MultilayerPerceptronClassifier
+from pyspark.ml.feature import StringIndexerModel
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fusionspark.columns import ALGORITHM, FEATURES, LABEL, PREDICTION, ROW_ID, SCORES, SPLIT, TRAIN
+from fusionspark.errors import ConfigError, DataContractError, nearest
+from fusionspark.mine.one_vs_rest import LinearSVCOneVsRest
+from fusionspark.tables import Files, ordered_for_fit
+
+_INDEX, _RAW, _PREDICTED, _PROBABILITY = "__label", "__raw", "__predicted", "__probability"
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What every builder may read."""
+
+    max_iter: int = 100
+    regularization: float = 0.001
+    hidden_layers: tuple[int, ...] = (64,)
+    seed: int = 42
+
+
+def _logistic_regression(p: Hyperparameters, width: int, classes: int) -> Any:
+    # standardization=True would divide every feature by its deviation before the penalty, and with that
+    # take back the weights that fusion gave the blocks.
+    return LogisticRegression(
+        maxIter=p.max_iter, regParam=p.regularization, standardization=False, probabilityCol=_PROBABILITY
+    )
+
+
+def _linear_svc(p: Hyperparameters, width: int, classes: int) -> Any:
+    return LinearSVCOneVsRest(numClasses=classes, maxIter=p.max_iter, regParam=p.regularization)
+
+
+def _multilayer_perceptron(p: Hyperparameters, width: int, classes: int) -> Any:
+    return MultilayerPerceptronClassifier(
+        layers=[width, *p.hidden_layers, classes],
+        maxIter=p.max_iter,
+        seed=p.seed,
+        probabilityCol=_PROBABILITY,
+    )
+
+
+#: Name in the configuration -> builder of an MLlib estimator.
+ALGORITHMS: Mapping[str, Callable[[Hyperparameters, int, int], Any]] = {
+    "logistic_regression": _logistic_regression,
+    "linear_svc": _linear_svc,
+    "multilayer_perceptron": _multilayer_perceptron,
+}
+
+
+def label_values(features: DataFrame) -> list[str]:
+    """Labels of the training rows: in numeric order if all are numbers, else in alphabetical order."""
+    train = features.where((F.col(SPLIT) == TRAIN) & F.col(LABEL).isNotNull())
+    values = [row[LABEL] for row in train.select(LABEL).distinct().collect()]
+    try:
+        return sorted(values, key=lambda value: (float(value), value))
+    except ValueError:
+        return sorted(values)
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    """Raise where nothing can be learnt.
+
+    Raises
+    ------
+    DataContractError
+        Fewer than two classes among the training rows.
+    """
+    if len(labels) < 2:
+        raise DataContractError(
+            "the label",
+            f"training rows have {len(labels)} class(es): {', '.join(map(repr, labels)) or 'none'}",
+            allowed="at least two classes",
+            remedy="check columns.label and source.where, or leave columns.label null to cluster only",
+        )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier with the labels it knows.
+
+    Parameters
+    ----------
+    algorithm : str
+        Key of `ALGORITHMS`.
+    labels : tuple of str
+        Position i is the label that MLlib calls i.
+    model : PipelineModel
+        One fitted MLlib model.
+    """
+
+    algorithm: str
+    labels: tuple[str, ...]
+    model: PipelineModel
+
+    def predict(self, features: DataFrame) -> DataFrame:
+        """Predictions of every row, with the columns of `columns.PREDICTIONS_DDL`; lazy.
+
+        A row whose label was not there in training keeps that label: it counts as an error, as it should.
+        """
+        out = self.model.transform(features)
+        names = F.array(*[F.lit(label) for label in self.labels])
+        score = _PROBABILITY if _PROBABILITY in out.columns else _RAW
+        return out.select(
+            ROW_ID,
+            SPLIT,
+            LABEL,
+            F.lit(self.algorithm).alias(ALGORITHM),
+            F.element_at(names, F.col(_PREDICTED).cast("int") + 1).alias(PREDICTION),
+            F.map_from_arrays(names, vector_to_array(F.col(score))).alias(SCORES),
+        )
+
+    def save(self, path: str) -> None:
+        """Write to a folder: ``classifier.json`` and the MLlib model."""
+        self.model.write().overwrite().save(f"{path}/model")
+        spark = SparkSession.active()
+        facts = {"algorithm": self.algorithm, "labels": list(self.labels)}
+        Files(spark).write_text(f"{path}/classifier.json", json.dumps(facts, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, path: str) -> Classifier:
+        """Read what `save` wrote."""
+        facts = json.loads(Files(SparkSession.active()).read_text(f"{path}/classifier.json"))
+        return cls(facts["algorithm"], tuple(facts["labels"]), PipelineModel.load(f"{path}/model"))
+
+
+def train(
+    features: DataFrame,
+    algorithm: str,
+    labels: Sequence[str],
+    hyperparameters: Hyperparameters,
+    *,
+    partitions: int,
+) -> Classifier:
+    """Train one classifier on the rows of split ``train`` that have a label.
+
+    Parameters
+    ----------
+    features : DataFrame
+        row_id, split, label and features (vector).
+    algorithm : str
+        Key of `ALGORITHMS`.
+    labels : sequence of str
+        As `label_values` returns them.
+    hyperparameters : Hyperparameters
+        For `multilayer_perceptron` the cost grows with width x hidden units x rows.
+    partitions : int
+        Layout of the rows before the fit; the result depends on it and not on the cluster.
+
+    Raises
+    ------
+    ConfigError
+        Unknown algorithm.
+    DataContractError
+        Fewer than two classes.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(
+            "algorithm",
+            f"{algorithm!r} is unknown{nearest(algorithm, ALGORITHMS)}",
+            allowed=", ".join(ALGORITHMS),
+        )
+    check_labels(labels)
+    rows = features.where((F.col(SPLIT) == TRAIN) & F.col(LABEL).isNotNull())
+    indexer = StringIndexerModel.from_labels(list(labels), inputCol=LABEL, outputCol=_INDEX)
+    indexed = ordered_for_fit(indexer.transform(rows), partitions).select(FEATURES, _INDEX).cache()
+    try:
+        first = indexed.first()
+        width = len(first[FEATURES]) if first is not None else 0
+        estimator = ALGORITHMS[algorithm](hyperparameters, width, len(labels))
+        for param, value in (
+            ("featuresCol", FEATURES), ("labelCol", _INDEX), ("predictionCol", _PREDICTED),
+            ("rawPredictionCol", _RAW),
+        ):  # fmt: skip
+            estimator.set(estimator.getParam(param), value)
+        return Classifier(algorithm, tuple(labels), PipelineModel([estimator.fit(indexed)]))
+    finally:
+        indexed.unpersist()

@@ -1,0 +1,40 @@
+"""What every stage of a run gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from fusionspark.config import Config
+from fusionspark.errors import QuarantineLimitError
+from fusionspark.tables import RunFolder
+
+
+@dataclass
+class Context:
+    """What every stage gets: where it runs, what it was told, what the stages before it found."""
+
+    spark: SparkSession
+    config: Config
+    run: RunFolder
+    #: Run whose models are applied; None where this run trains its own.
+    kept: RunFolder | None = None
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def models(self) -> RunFolder:
+        """The run folder that holds the models."""
+        return self.kept or self.run
+
+
+def check_quarantine(config: Config, rows_in: int, quarantined: int) -> None:
+    """Raise `QuarantineLimitError` where more rows are bad than the configuration allows."""
+    if quarantined > config.max_quarantined * rows_in:
+        raise QuarantineLimitError(
+            "quarantine",
+            f"{quarantined} of {rows_in} rows ({quarantined / rows_in:.1%}) are bad",
+            allowed=f"max_quarantined = {config.max_quarantined:.1%}",
+            remedy="read the table `quarantine` of the run, mend the source, or raise max_quarantined",
+        )

@@ -1,0 +1,227 @@
+"""One function a stage: from the tables of the stages before it to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from fusionspark import collect as collecting
+from fusionspark import columns as c
+from fusionspark import progress
+from fusionspark.config import Config
+from fusionspark.errors import DataContractError
+from fusionspark.fuse.feature_fuser import FeatureFuser, FeatureFuserModel
+from fusionspark.mine import classify, cluster
+from fusionspark.pipeline.context import Context, check_quarantine
+from fusionspark.pipeline.represent_stage import represent
+from fusionspark.prepare import split as splitting
+from fusionspark.prepare import stages as preparing
+from fusionspark.report import metrics as measuring
+from fusionspark.report.cluster_summary import summarise
+from fusionspark.report.map2d import project
+from fusionspark.tables import ordered_for_fit
+
+#: Value of ``split`` for rows that are only scored.
+SCORED = "score"
+
+_BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK}
+
+
+def open_source(spark: SparkSession, config: Config, *, need_label: bool = True) -> DataFrame:
+    """The source, opened and checked against the configuration, before any Spark job on its rows."""
+    df = collecting.read_source(spark, config.source)
+    place = str(config.redacted()["source"]["path"] or config.source.format)
+    collecting.check_columns(df, config.columns, place, need_label=need_label)
+    return df
+
+
+def _collect(ctx: Context) -> dict[str, Any]:
+    config = ctx.config
+    source = open_source(ctx.spark, config, need_label=ctx.kept is None)
+    # Two tables are written from one reading: a source that changes in between must not lose a row.
+    source = source.persist()
+    try:
+        found = collecting.collect(source, config.columns)
+        rows_in = source.count()
+        if not rows_in:
+            raise DataContractError(
+                f"source {config.redacted()['source']['path']!r}",
+                "has no rows",
+                allowed="at least one row",
+                remedy="check source.path and source.where",
+            )
+        rows = ctx.run.write(found.rows, c.COLLECTED).count()
+        quarantine = ctx.run.write(found.quarantine, c.QUARANTINE)
+    finally:
+        source.unpersist()
+    quarantined = quarantine.count()
+    if rows_in != rows + quarantined:
+        raise DataContractError(
+            "row accounting",
+            f"{rows_in} rows in, {rows} out, {quarantined} in quarantine; the source changed",
+        )
+    check_quarantine(config, rows_in, quarantined)
+    return {"rows": rows, "in": rows_in}
+
+
+def _prepare(ctx: Context) -> dict[str, Any]:
+    config, columns = ctx.config, ctx.config.columns
+    rows = ctx.run.read(c.COLLECTED)
+    if ctx.kept is None:
+        rows = splitting.assign_split(rows, config.split, seed=config.seed, date=columns.date)
+    else:
+        rows = rows.withColumn(c.SPLIT, F.lit(SCORED))
+    texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
+    # Python cleans each text once; the fit and the table both start from what it wrote.
+    cleaned = texts.persist()
+    try:
+        if ctx.kept is None:
+            train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), config.mine.partitions)
+            _need_rows(train, config)
+            model = preparing.feature_pipeline(columns, config.prepare).fit(train)
+            model.write().overwrite().save(ctx.run.model_path("prepare"))
+        model = PipelineModel.load(ctx.models.model_path("prepare"))
+        prepared = model.transform(cleaned).drop(*preparing.SCRATCH, c.TEXT)
+        written = ctx.run.write(prepared, c.PREPARED)
+    finally:
+        cleaned.unpersist()
+    counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
+    return {"rows": sum(counts.values()), "splits": counts}
+
+
+def _need_rows(train: DataFrame, config: Config) -> None:
+    if train.first() is None:
+        raise DataContractError(
+            "training rows",
+            "none are left after the split",
+            remedy=f"give more rows, or lower split.test ({config.split.test:g}) and split.validation",
+        )
+
+
+def _fuse(ctx: Context) -> dict[str, Any]:
+    prepared = ctx.run.read(c.PREPARED)
+    table = prepared.select(
+        c.ROW_ID, c.SPLIT, c.LABEL, *[n for n in (c.TFIDF_BLOCK, c.TABLE_BLOCK) if n in prepared.columns]
+    )
+    if ctx.config.columns.text:
+        vectors = ctx.run.read(c.EMBEDDINGS).where(F.col(c.STATUS) != c.FAILED)
+        table = table.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
+    weights = ctx.config.fuse.weights.model_dump()
+    blocks = {name: column for name, column in _BLOCKS.items() if column in table.columns}
+    if ctx.kept is None:
+        fuser = FeatureFuser(
+            inputCols=list(blocks.values()), weights=[weights[name] for name in blocks], outputCol=c.FEATURES
+        )
+        train = table.where(F.col(c.SPLIT) == c.TRAIN)
+        model = fuser.fit(ordered_for_fit(train, ctx.config.mine.partitions))
+        model.write().overwrite().save(ctx.run.model_path("fuse"))
+    model = FeatureFuserModel.load(ctx.models.model_path("fuse"))
+    fused = model.transform(table).select(c.ROW_ID, c.SPLIT, c.LABEL, c.FEATURES)
+    written = ctx.run.write(fused, c.FEATURE_TABLE)
+    names = {column: name for name, column in blocks.items()}
+    layout = {
+        names[b.block]: {"dimension": b.end - b.start, "weight": b.weight, "start": b.start}
+        for b in model.layout
+    }
+    return {"rows": written.count(), "features": layout}
+
+
+def _mine(ctx: Context) -> dict[str, Any]:
+    settings = ctx.config.mine
+    features = ctx.run.read(c.FEATURE_TABLE)
+    labels: list[str] = []
+    if ctx.kept is not None:
+        trained = ctx.kept.manifest()
+        labels = trained.get("labels", [])
+        classifiers = [
+            classify.Classifier.load(ctx.kept.model_path(f"classify/{name}"))
+            for name in trained.get("classify", {})
+        ]
+        grouping = cluster.load(trained["cluster"]["algorithm"], ctx.kept.model_path("cluster"))
+    else:
+        classifiers = []
+        if ctx.config.columns.label:
+            labels = classify.label_values(features)
+            classify.check_labels(labels)
+            hyperparameters = classify.Hyperparameters(
+                max_iter=settings.classify.max_iter,
+                regularization=settings.classify.regularization,
+                hidden_layers=tuple(settings.classify.hidden_layers),
+                seed=ctx.config.seed,
+            )
+        for name in settings.classify.algorithms if labels else []:
+            with progress.stage(ctx.spark, f"mine: {name}"):
+                trained_one = classify.train(
+                    features, name, labels, hyperparameters, partitions=settings.partitions
+                )
+            trained_one.save(ctx.run.model_path(f"classify/{name}"))
+            classifiers.append(trained_one)
+        with progress.stage(ctx.spark, f"mine: {settings.cluster.algorithm}"):
+            grouping = cluster.train(
+                features,
+                settings.cluster.algorithm,
+                k=settings.cluster.k,
+                seed=ctx.config.seed,
+                max_iter=settings.cluster.max_iter,
+                partitions=settings.partitions,
+            )
+        grouping.write().overwrite().save(ctx.run.model_path("cluster"))
+    with progress.stage(ctx.spark, "mine: predict"):
+        if classifiers:
+            ctx.run.write(
+                reduce(DataFrame.unionByName, [one.predict(features) for one in classifiers]), c.PREDICTIONS
+            )
+        clusters = ctx.run.write(cluster.assign(grouping, features), c.CLUSTERS)
+        rows = clusters.count()
+        silhouette, used = cluster.silhouette(clusters, features, rows)
+    return {
+        "rows": rows,
+        "labels": labels,
+        "classifiers": [one.algorithm for one in classifiers],
+        "cluster": {
+            "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
+            "k": len(grouping.clusterCenters()),
+            "silhouette": silhouette,
+            "silhouette_rows": used,
+        },
+    }
+
+
+def _report(ctx: Context) -> dict[str, Any]:
+    settings = ctx.config.report
+    mined = ctx.facts["mine"]
+    prepared = ctx.run.read(c.PREPARED)
+    clusters = ctx.run.read(c.CLUSTERS)
+    features = ctx.run.read(c.FEATURE_TABLE)
+    facts: dict[str, Any] = {"rows": ctx.facts["mine"]["rows"], "cluster": dict(mined["cluster"])}
+    if mined["classifiers"]:
+        measured = measuring.evaluate(ctx.run.read(c.PREDICTIONS))
+        facts["classify"] = measured
+        if ctx.kept is None:
+            facts["best"] = measuring.choose_best(measured, by=ctx.config.mine.classify.select_by)
+        else:
+            facts["best"] = ctx.kept.manifest()["best"]
+    summaries = summarise(clusters, prepared, top_terms=settings.top_terms)
+    facts["cluster"]["clusters"] = summaries
+    facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}
+    if settings.map_sample:
+        facts["cluster"]["map"] = project(
+            features, clusters, prepared, sample=settings.map_sample, seed=ctx.config.seed
+        )
+    return facts
+
+
+#: Stage -> function, in the order of the data.
+ROOMS: dict[str, Callable[[Context], dict[str, Any]]] = {
+    "collect": _collect,
+    "prepare": _prepare,
+    "represent": represent,
+    "fuse": _fuse,
+    "mine": _mine,
+    "report": _report,
+}

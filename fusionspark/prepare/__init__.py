@@ -1,0 +1,1 @@
+"""Prepare: typed table -> splits, clean text, words, TF-IDF, encoded structured columns."""

@@ -1,0 +1,54 @@
+"""The stages of prepare, in order, as one `pyspark.ml.Pipeline`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.ml import Estimator, Pipeline, Transformer
+from pyspark.ml.feature import IDF, CountVectorizer, Normalizer
+
+from fusionspark.columns import CLEAN_TEXT, TABLE_BLOCK, TEXT, TFIDF_BLOCK, TOKENS
+from fusionspark.config import Columns, Prepare
+from fusionspark.prepare.table_encoder import TableEncoder
+from fusionspark.prepare.text_stages import TextCleaner, WordTokenizer
+
+#: Columns that only carry values between two stages of this room.
+SCRATCH = ("__counts", "__weighted")
+
+
+def text_pipeline(settings: Prepare) -> Pipeline:
+    """Stages that need nothing learnt: clean text and words."""
+    return Pipeline(
+        stages=[
+            TextCleaner(inputCol=TEXT, outputCol=CLEAN_TEXT),
+            WordTokenizer(inputCol=CLEAN_TEXT, outputCol=TOKENS, language=settings.language),
+        ]
+    )
+
+
+def feature_pipeline(columns: Columns, settings: Prepare) -> Pipeline:
+    """Stages that learn from training rows: TF-IDF of the words, encoding of the structured columns."""
+    stages: list[Estimator[Any] | Transformer] = []
+    if columns.text and settings.tfidf_features:
+        counts, weighted = SCRATCH
+        stages += [
+            CountVectorizer(
+                inputCol=TOKENS,
+                outputCol=counts,
+                vocabSize=settings.tfidf_features,
+                minDF=float(settings.tfidf_min_rows),
+            ),
+            IDF(inputCol=counts, outputCol=weighted),
+            # Unit length, so that a long text does not weigh more than a short one.
+            Normalizer(inputCol=weighted, outputCol=TFIDF_BLOCK, p=2.0),
+        ]
+    if columns.numeric or columns.categorical:
+        stages.append(
+            TableEncoder(
+                numericCols=columns.numeric,
+                categoricalCols=columns.categorical,
+                maxCategories=settings.max_categories,
+                outputCol=TABLE_BLOCK,
+            )
+        )
+    return Pipeline(stages=stages)

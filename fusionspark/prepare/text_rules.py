@@ -1,0 +1,84 @@
+"""Cleaning rules for text. Pure Python: the same function serves Spark, tests and a notebook."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+#: Raised when a rule changes, since a stored vector is only as good as the text it was made from.
+PREPARATION_VERSION = 1
+
+#: A tag needs a letter, a slash or a bang after the bracket, so that "a < b" and "<3" stay.
+_TAG = re.compile(r"<(?:[A-Za-z/][^<>]*|!--.*?--|![^<>]*)>", re.DOTALL)
+_BREAKING_TAG = re.compile(r"<(?:br|/?p|/?div|/?li|/?h[1-6]|/?tr)\b[^<>]*>", re.IGNORECASE)
+_ENTITY = re.compile(r"&#?\w+;")
+#: Control and format characters that carry no text, apart from the joiners that emoji and Indic scripts need.
+_KEPT_FORMAT = {"\u200c", "\u200d"}
+_SPACE = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r" ?\n[\n ]*")
+
+
+def _drop_control(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    kept = []
+    for character in text:
+        category = unicodedata.category(character)
+        if character in "\n\t\r\x0b\x0c\x85\u2028\u2029":
+            kept.append("\n" if character != "\t" else " ")
+        elif category in {"Cc", "Cf", "Cn"} and character not in _KEPT_FORMAT:
+            # Nothing a reader or a tokenizer could use.
+            continue
+        else:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _unmark(text: str) -> str:
+    """Entities to characters and tags to nothing, until neither is left (feeds escape twice or more)."""
+    while _ENTITY.search(text) or _TAG.search(text):
+        once = html.unescape(text)
+        once = _TAG.sub(" ", _BREAKING_TAG.sub("\n", once))
+        if once == text:
+            break
+        text = once
+    return text
+
+
+def clean(text: str | None) -> str | None:
+    r"""Repair one text without changing what it says.
+
+    Mojibake is undone (ftfy), HTML entities and tags go, Unicode is composed (NFC), control characters go,
+    runs of white space become one space or one line break. ``None`` stays ``None``; text without any visible
+    character becomes ``None``, so that "no text" has one spelling. Cleaning twice changes nothing.
+
+    >>> clean("&quot;It&#039;s  <br/>  great&quot; &amp;amp; cheap")
+    '"It\'s\ngreat" & cheap'
+    >>> clean(" \u200b ") is None
+    True
+    """
+    if text is None:
+        return None
+    import ftfy
+
+    # Lone surrogates first: ftfy would turn them into replacement characters.
+    text = text.encode("utf-8", "ignore").decode("utf-8")
+    for _ in range(8):
+        before = text
+        text = _unmark(text)
+        if not text.isascii():
+            # Entities are done above, to the end; curly quotes and full-width forms are the writer's own.
+            text = ftfy.fix_text(
+                text,
+                unescape_html=False,
+                uncurl_quotes=False,
+                fix_character_width=False,
+                fix_latin_ligatures=False,
+                normalization="NFC",
+            )
+        text = _drop_control(text)
+        text = _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
+        if text == before:
+            break
+    return text or None

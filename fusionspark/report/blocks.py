@@ -1,0 +1,125 @@
+"""What a page is made of: plain data, which the template only lays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, and what it is sorted by where that differs."""
+
+    text: str
+    sort: float | str | None = None
+    #: Between 0 and 1: draws a bar behind the number.
+    bar: float | None = None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; ``kind`` is ``text``, ``number`` or ``code``."""
+
+    label: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that the reader can sort, and filter where it is long."""
+
+    kind: ClassVar[str] = "table"
+    title: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    note: str = ""
+
+    @property
+    def filterable(self) -> bool:
+        """Whether a filter box is worth its place."""
+        return len(self.rows) > 8
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure that matters, in large type. ``tone`` is ``plain``, ``good`` or ``warn``."""
+
+    label: str
+    value: str
+    note: str = ""
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A row of tiles."""
+
+    kind: ClassVar[str] = "tiles"
+    tiles: list[Tile]
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Plain sentences; markup is escaped already."""
+
+    kind: ClassVar[str] = "sentences"
+    lines: list[str]
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One plotly figure. Colours named ``@name`` are looked up in the theme when it is drawn.
+
+    ``height`` is in CSS pixels; ``wide`` figures take the whole width.
+    """
+
+    kind: ClassVar[str] = "figure"
+    name: str
+    title: str
+    spec: dict[str, Any]
+    height: int = 300
+    wide: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures side by side, as many as the width allows."""
+
+    kind: ClassVar[str] = "figures"
+    figures: list[Figure]
+
+
+@dataclass(frozen=True)
+class ClusterCard:
+    """One cluster in words."""
+
+    title: str
+    colour: int
+    size: str
+    width: float
+    terms: list[str]
+    labels: list[tuple[str, str]]
+    typical: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ClusterCards:
+    """All clusters in words."""
+
+    kind: ClassVar[str] = "clusters"
+    cards: list[ClusterCard]
+
+
+Block = Table | Tiles | Sentences | Figures | ClusterCards
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with its own place in the navigation."""
+
+    name: str
+    title: str
+    blocks: list[Block] = field(default_factory=list)

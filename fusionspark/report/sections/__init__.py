@@ -1,0 +1,20 @@
+"""The sections of the page, one module each: ``build(run, words) -> Section | None``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fusionspark.report.blocks import Section
+from fusionspark.report.phrases import Words
+from fusionspark.report.sections import classification, clusters, data, embedding, setup, summary
+
+#: The order of the page. A section that has nothing to say returns None, or says what is absent.
+BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
+    summary.build,
+    data.build,
+    embedding.build,
+    classification.build,
+    clusters.build,
+    setup.build,
+)

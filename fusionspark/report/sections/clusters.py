@@ -1,0 +1,133 @@
+"""Clusters: how many rows, in which words, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fusionspark.report import figures
+from fusionspark.report.blocks import (
+    Block,
+    ClusterCard,
+    ClusterCards,
+    Figure,
+    Figures,
+    Section,
+    Sentences,
+)
+from fusionspark.report.display import dig, entries, integer, number, percent, share, visible
+from fusionspark.report.phrases import Words
+from fusionspark.report.sections.summary import cluster_sentences
+
+#: Bounds of the page: clusters described one by one, and points on the map.
+MOST_CLUSTERS, MOST_POINTS = 60, 3000
+
+
+def build(run: Mapping[str, Any], words: Words) -> Section:
+    """Show sizes, map and a card for each cluster."""
+    title = words.plain("clusters")
+    sizes = _sizes(run)
+    lines = cluster_sentences(run, words)
+    if not sizes and not lines:
+        return Section("clusters", title, [Sentences([words("no_cluster")], "absent")])
+    order = {cluster: i for i, cluster in enumerate(sizes)}
+    drawn = [figure for figure in (_size_bars(sizes, words), _map(run, order, words)) if figure]
+    blocks: list[Block] = [Sentences(lines)] if lines else []
+    if drawn:
+        blocks.append(Figures(drawn))
+    blocks += _cards(run, sizes, order, words)
+    return Section("clusters", title, blocks)
+
+
+def _sizes(run: Mapping[str, Any]) -> dict[Any, int]:
+    """Return rows by cluster id, in the order of the ids, from whichever part of the run has them."""
+    summaries = entries(dig(run, "cluster", "clusters"))
+    found = {entry.get("id"): number(entry.get("rows")) for entry in summaries}
+    sizes = dig(run, "cluster", "sizes")
+    if not found and isinstance(sizes, list):
+        found = {i: number(size) for i, size in enumerate(sizes)}
+    if not found and isinstance(sizes, Mapping):
+        found = {int(key) if str(key).isdigit() else key: number(size) for key, size in sizes.items()}
+    known = {cluster: int(size) for cluster, size in found.items() if size is not None}
+    return dict(
+        sorted(
+            known.items(),
+            key=lambda item: (
+                not isinstance(item[0], int),
+                item[0] if isinstance(item[0], int) else 0,
+                str(item[0]),
+            ),
+        )
+    )
+
+
+def _size_bars(sizes: Mapping[Any, int], words: Words) -> Figure | None:
+    if not sizes:
+        return None
+    shown = dict(list(sizes.items())[:MOST_CLUSTERS])
+    whole = sum(sizes.values())
+    spec = figures.bars(
+        [words.plain("cluster_n", n=cluster) for cluster in shown],
+        list(shown.values()),
+        [f"{size:,} ({percent(share(size, whole), 0)})" for size in shown.values()],
+        own_colours=True,
+    )
+    return Figure("cluster-sizes", words.plain("cluster_sizes"), spec, height=max(220, 60 + 26 * len(shown)))
+
+
+def _map(run: Mapping[str, Any], order: Mapping[Any, int], words: Words) -> Figure | None:
+    found = [
+        point
+        for point in entries(dig(run, "cluster", "map"))
+        if number(point.get("x")) is not None and number(point.get("y")) is not None
+    ]
+    if not found:
+        return None
+    shown = found[:MOST_POINTS]
+    note = words.plain("map_note", shown=integer(len(shown)))
+    if len(shown) < len(found):
+        note += " " + words.plain("map_cut", shown=integer(len(shown)), all=integer(len(found)))
+    return Figure(
+        "map", words.plain("map"), figures.row_map(shown, order, words), height=560, wide=True, note=note
+    )
+
+
+def _cards(
+    run: Mapping[str, Any], sizes: Mapping[Any, int], order: Mapping[Any, int], words: Words
+) -> list[Block]:
+    summaries = entries(dig(run, "cluster", "clusters"))
+    if not summaries:
+        return []
+    largest = sorted(summaries, key=lambda entry: (-(number(entry.get("rows")) or 0), str(entry.get("id"))))
+    top = max([*sizes.values(), 1])
+    cards = []
+    for entry in largest[:MOST_CLUSTERS]:
+        rows = number(entry.get("rows")) or 0.0
+        labels = entry.get("labels")
+        counted = list(labels.items())[:8] if isinstance(labels, Mapping) else []
+        typical = [
+            (visible(row.get("row_id"), 60), visible(row.get("text") or "", 300))
+            for row in entries(entry.get("typical"))
+        ]
+        cards.append(
+            ClusterCard(
+                title=words.plain("cluster_n", n=entry.get("id")),
+                colour=order.get(entry.get("id"), 0) % figures.SERIES + 1,
+                size=words.plain("size_note", rows=integer(rows), share=percent(entry.get("share"))),
+                width=round(100 * rows / top, 1),
+                terms=[visible(_term(term), 40) for term in (entry.get("terms") or [])[:12]],
+                labels=[(visible(label, 40), integer(count)) for label, count in counted],
+                typical=typical[:5],
+            )
+        )
+    blocks: list[Block] = [ClusterCards(cards)]
+    if len(largest) > MOST_CLUSTERS:
+        blocks.append(Sentences([words("cluster_cut", shown=MOST_CLUSTERS, all=len(largest))], "absent"))
+    return blocks
+
+
+def _term(term: Any) -> Any:
+    """Return the word of a term, which may come with its weight."""
+    if isinstance(term, Mapping):
+        return term.get("term")
+    return term[0] if isinstance(term, list | tuple) and term else term

@@ -1,0 +1,118 @@
+"""Data and quarantine: where the rows went and where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fusionspark.report.blocks import Block, Cell, Column, Figure, Figures, Section, Sentences, Table
+from fusionspark.report.display import (
+    decimal,
+    dig,
+    duration,
+    entries,
+    integer,
+    number,
+    percent,
+    share,
+    visible,
+)
+from fusionspark.report.figures import bars
+from fusionspark.report.phrases import Words
+from fusionspark.report.sections.summary import rows_sentences
+
+#: Reasons shown in the table of quarantined rows.
+MOST_REASONS = 200
+
+
+def build(run: Mapping[str, Any], words: Words) -> Section:
+    """Show rows, stages, quarantine and feature blocks."""
+    blocks: list[Block] = []
+    lines = rows_sentences(run, words)
+    if lines:
+        blocks.append(Sentences(lines))
+    blocks += _stages(run, words)
+    blocks.append(_quarantine(run, words))
+    blocks += _features(run, words)
+    return Section("data", words.plain("data"), blocks)
+
+
+def _stages(run: Mapping[str, Any], words: Words) -> list[Block]:
+    stages = entries(run.get("stages"))
+    if not stages:
+        return []
+    names = [str(stage.get("name")) for stage in stages]
+    seconds = [number(stage.get("seconds")) or 0.0 for stage in stages]
+    whole = sum(seconds)
+    rows = [
+        [
+            Cell(name, sort=i),
+            Cell(decimal(stage.get("seconds"), 2), sort=spent, bar=share(spent, whole)),
+            Cell(percent(share(spent, whole)), sort=spent),
+            Cell(integer(stage.get("rows")), sort=number(stage.get("rows"))),
+            Cell(decimal(share(stage.get("rows"), spent), 0), sort=share(stage.get("rows"), spent)),
+        ]
+        for i, (name, stage, spent) in enumerate(zip(names, stages, seconds, strict=True))
+    ]
+    columns = [
+        Column(words.plain("stage")),
+        *(
+            Column(words.plain(key), "number")
+            for key in ("seconds", "share_of_time", "rows", "rows_per_second")
+        ),
+    ]
+    spec = bars(names, seconds, [duration(spent) for spent in seconds])
+    return [
+        Figures(
+            [Figure("stages", words.plain("stage_seconds"), spec, height=44 + 34 * len(names), wide=True)]
+        ),
+        Table(words.plain("stages"), columns, rows),
+    ]
+
+
+def _quarantine(run: Mapping[str, Any], words: Words) -> Block:
+    reasons = entries(dig(run, "quarantine", "reasons"))
+    if not reasons:
+        bad = number(dig(run, "rows", "quarantined"))
+        return Sentences([words("no_reasons" if bad == 0 else "nothing_known")], "absent")
+    rows = []
+    for entry in reasons[:MOST_REASONS]:
+        examples = entry.get("examples")
+        shown = examples[:5] if isinstance(examples, list) else []
+        rows.append(
+            [
+                Cell(visible(entry.get("stage"))),
+                Cell(visible(entry.get("reason"))),
+                Cell(integer(entry.get("rows")), sort=number(entry.get("rows"))),
+                Cell(", ".join(visible(example, 60) for example in shown)),
+            ]
+        )
+    columns = [
+        Column(words.plain("stage")),
+        Column(words.plain("reason")),
+        Column(words.plain("rows"), "number"),
+        Column(words.plain("examples"), "code"),
+    ]
+    cut = len(reasons) > MOST_REASONS
+    note = words.plain("rows_cut", shown=MOST_REASONS, all=len(reasons)) if cut else ""
+    return Table(words.plain("reasons"), columns, rows, note)
+
+
+def _features(run: Mapping[str, Any], words: Words) -> list[Block]:
+    features = run.get("features")
+    if not isinstance(features, Mapping) or not features:
+        return []
+    rows = [
+        [
+            Cell(visible(name)),
+            Cell(integer(dig(block, "dimension")), sort=number(dig(block, "dimension"))),
+            Cell(decimal(dig(block, "weight"), 2), sort=number(dig(block, "weight"))),
+        ]
+        for name, block in features.items()
+    ]
+    columns = [
+        Column(words.plain("block")),
+        Column(words.plain("dimension"), "number"),
+        Column(words.plain("weight"), "number"),
+    ]
+    return [Table(words.plain("blocks"), columns, rows)]

@@ -1,0 +1,113 @@
+import datetime as dt
+
+import pytest
+from pyspark.ml import PipelineModel
+
+from fusionspark.config import Columns, Prepare, Split
+from fusionspark.errors import ConfigError, DataContractError
+from fusionspark.prepare.split import assign_split
+from fusionspark.prepare.stages import feature_pipeline, text_pipeline
+from fusionspark.prepare.table_encoder import TableEncoder
+from fusionspark.prepare.text_stages import WordTokenizer
+from fusionspark.tables import ordered_for_fit
+
+
+@pytest.mark.smoke
+def test_clean_text_and_words_of_every_kind_of_row(spark):
+    df = spark.createDataFrame(
+        [("1", "A &amp; B"), ("2", None), ("3", "  "), ("4", "")], "row_id string, text string"
+    )
+    rows = {r["row_id"]: r for r in text_pipeline(Prepare()).fit(df).transform(df).collect()}
+    assert [rows[i]["clean_text"] for i in "1234"] == ["A & B", None, None, None]
+    assert [rows[i]["tokens"] for i in "1234"] == [["a", "b"], [], [], []]
+    assert rows["1"]["text"] == "A &amp; B", "input columns are kept"
+
+
+def test_unknown_language_is_named(spark):
+    df = spark.createDataFrame([("x",)], "clean_text string")
+    with pytest.raises(ConfigError, match=r"'xx' is unknown\. Allowed: en, zh"):
+        WordTokenizer(language="xx").transform(df)
+
+
+@pytest.mark.smoke
+def test_numbers_are_imputed_with_the_median_and_standardised_by_hand(spark):
+    df = spark.createDataFrame([(1.0,), (2.0,), (9.0,), (None,), (float("nan"),)], "n double")
+    model = TableEncoder(numericCols=["n"]).fit(df)
+    # Median of 1, 2, 9 is 2; filled: 1 2 9 2 2, mean 3.2, deviation sqrt(8.56).
+    block = [r["table_block"] for r in model.transform(df).collect()]
+    deviation = 8.56**0.5
+    assert block[0] == pytest.approx([(1 - 3.2) / deviation, 0.0])
+    assert block[3] == block[4] == pytest.approx([(2 - 3.2) / deviation, 1.0])
+    assert model.featureNames == ["n", "n is missing"]
+
+
+@pytest.mark.smoke
+def test_categories_are_ordered_by_frequency_then_name_and_unseen_ones_are_safe(spark, tmp_path):
+    df = spark.createDataFrame([(c,) for c in ["b", "b", "a", "c", None]], "k string")
+    model = TableEncoder(categoricalCols=["k"], maxCategories=2).fit(df)
+    assert model.featureNames == ["k = b", "k = a", "k is another", "k is missing"]
+    model.write().overwrite().save(str(tmp_path / "m"))
+    again = type(model).load(str(tmp_path / "m"))
+    new = spark.createDataFrame([(c,) for c in ["a", "c", "never seen", None]], "k string")
+    assert [r["table_block"] for r in again.transform(new).collect()] == [
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+
+
+def test_empty_constant_and_all_null_columns(spark):
+    schema = "n double, c double, k string"
+    df = spark.createDataFrame([(None, 5.0, None), (None, 5.0, None)], schema)
+    model = TableEncoder(numericCols=["n", "c"], categoricalCols=["k"]).fit(df)
+    assert [r["table_block"] for r in model.transform(df).collect()] == [[0.0, 1.0, 0.0, 0.0, 0.0, 1.0]] * 2
+    empty = spark.createDataFrame([], schema)
+    assert TableEncoder(numericCols=["n"]).fit(empty).transform(df).count() == 2
+
+
+@pytest.mark.smoke
+def test_feature_pipeline_is_the_same_for_any_partitioning_and_survives_saving(spark, tmp_path):
+    words = [["the", "cat"], ["the", "dog"], ["a", "cat"], ["a", "dog"], ["the"], []] * 4
+    rows = [(str(i), w, float(i % 5), "xyz"[i % 3]) for i, w in enumerate(words)]
+    df = spark.createDataFrame(rows, "row_id string, tokens array<string>, n double, k string")
+    columns = Columns(text=["t"], numeric=["n"], categorical=["k"])
+    pipeline = feature_pipeline(columns, Prepare(tfidf_features=3))
+    results = []
+    for partitions in (1, 2, 7):
+        model = pipeline.fit(ordered_for_fit(df.repartition(partitions), 2))
+        model.write().overwrite().save(str(tmp_path / "model"))
+        out = PipelineModel.load(str(tmp_path / "model")).transform(df).orderBy("row_id")
+        results.append([(r["tfidf_block"], r["table_block"]) for r in out.collect()])
+    assert results[0] == results[1] == results[2]
+    assert results[0][0][0].size == 3
+
+
+@pytest.mark.smoke
+def test_hash_split_is_stable_and_has_the_shares_asked_for(spark):
+    df = spark.range(4000).selectExpr("cast(id as string) row_id")
+    split = Split(test=0.2, validation=0.1)
+    parts = {r["row_id"]: r["split"] for r in assign_split(df, split, seed=1).collect()}
+    shares = {p: list(parts.values()).count(p) / 4000 for p in ("train", "validation", "test")}
+    assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.02)
+    half = assign_split(df.where("cast(row_id as int) % 2 = 0").repartition(5), split, seed=1).collect()
+    assert all(parts[r["row_id"]] == r["split"] for r in half), "a row keeps its part when others go"
+    other = {r["row_id"]: r["split"] for r in assign_split(df, split, seed=2).collect()}
+    assert other != parts
+
+
+def test_date_split_never_parts_a_day_and_tests_on_the_latest(spark):
+    rows = [(str(i), dt.datetime(2020, 1, 1 + i // 10, i % 10)) for i in range(100)]
+    df = spark.createDataFrame(rows, "row_id string, d timestamp")
+    out = assign_split(df, Split(by="date", test=0.15, validation=0.1), seed=1, date="d").collect()
+    days = {p: sorted({r["d"].day for r in out if r["split"] == p}) for p in ("train", "validation", "test")}
+    # 15% of 100 rows is 15: the last two days hold 20. 10% is 10: the day before.
+    assert days == {"train": [1, 2, 3, 4, 5, 6, 7], "validation": [8], "test": [9, 10]}
+
+
+def test_date_split_says_when_it_cannot_be_done(spark):
+    df = spark.createDataFrame([("1", dt.date(2020, 1, 1)), ("2", None)], "row_id string, d date")
+    with pytest.raises(DataContractError, match="1 rows have no date"):
+        assign_split(df, Split(by="date"), seed=1, date="d")
+    with pytest.raises(DataContractError, match="1 different days are too few"):
+        assign_split(df.where("d is not null"), Split(by="date"), seed=1, date="d")
