@@ -172,7 +172,7 @@ def _constant(moments: Moments) -> tuple[int, ...]:
     """
     deviation = np.sqrt(np.maximum(moments.deviation, 0.0) / moments.rows)
     usual = float(np.sqrt(np.mean(deviation**2)))
-    still = deviation <= np.maximum(CONSTANT * np.maximum(1.0, np.abs(moments.mean)), NOISE * usual)
+    still = deviation <= np.maximum(CONSTANT * np.abs(moments.mean), NOISE * usual)
     return tuple(int(i) for i in np.flatnonzero(still))
 
 
