@@ -5,7 +5,10 @@ PYTHON ?= python3
 # torch comes first, so that nothing pulls a build with gigabytes of GPU libraries. Where the index has no
 # CPU build under this name:  make TORCH="torch --index-url https://download.pytorch.org/whl/cpu" ...
 TORCH  ?= torch==2.13.0
-PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+# The Spark line that is developed on; the package itself takes 3.5 to 4.3.
+SPARK  ?= pyspark==4.1.*
+# Errors only: pip's warnings about indexes are the machine's business.
+INSTALL = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet
 # Options for every pytest run, for example  make test PYTEST="-x -k embed"
 PYTEST ?=
 SMOKE_LINES ?= 3.5 4.3
@@ -23,15 +26,15 @@ $(VENV)/.torch:
 	@scripts/check_machine.sh $(PYTHON)
 	@echo "making $(VENV): a few minutes the first time"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet $(TORCH)
+	$(INSTALL) $(TORCH)
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(PIP) install --quiet --editable '.[demo]'
+	$(INSTALL) '$(SPARK)' --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(PIP) install --quiet --editable '.[dev]'
+	$(INSTALL) '$(SPARK)' --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
 data/demo/drug_reviews.parquet: scripts/fetch_demo.py | $(VENV)/.demo
