@@ -62,7 +62,7 @@ def text_partition(
         texts = ((table, read_strings(table.column(column))) for table in chain([first], tables))
         for table, result in engine.encode_ahead(texts):
             if monitor is not None:
-                monitor.add(_report(engine, before))
+                monitor.add(report(engine, before))
                 before = loading.loads()
             yield from append_result(table, result, invalid)
 
@@ -110,30 +110,54 @@ def append_result(table: pa.Table, result: EncodeResult, invalid: str) -> Iterat
     """Record batches of ``table`` with the four result columns behind its own."""
     import pyarrow as pa
 
-    status = np.array(result.status, dtype=object)
-    bad = status != columns.OK
+    bad = np.array(result.status, dtype=object) != columns.OK
+    added = [
+        float_lists(result.embeddings, bad),
+        pa.array(result.n_tokens, type=pa.int32()),
+        pa.array(result.truncated, type=pa.bool_()),
+        pa.array(result.status, type=pa.string()),
+    ]
+    yield from append_columns(
+        table, added, RESULT_NAMES, bad=bad, status=result.status, invalid=invalid, what="text"
+    )
+
+
+def append_columns(
+    table: pa.Table,
+    added: list[pa.Array],
+    names: tuple[str, ...],
+    *,
+    bad: np.ndarray,
+    status: list[str],
+    invalid: str,
+    what: str,
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of ``table`` with the arrays ``added`` behind its own columns.
+
+    Parameters
+    ----------
+    added : list of Array
+        The first one is the vector.
+    bad : ndarray of bool, shape (rows,)
+        Rows without a vector, treated as ``invalid`` says.
+    what : str
+        Word for an input in the error message.
+    """
+    import pyarrow as pa
+
     if invalid == "error" and bad.any():
-        first = int(np.flatnonzero(bad)[0])
+        first = status[int(np.flatnonzero(bad)[0])]
         raise DataContractError(
-            "text column",
-            f"{int(bad.sum())} of {len(bad)} texts gave no vector; status of the first: {status[first]!r}",
-            allowed="texts that are not empty",
+            f"{what} column",
+            f"{int(bad.sum())} of {len(bad)} {what}s gave no vector; status of the first: {first!r}",
+            allowed=f"{what}s that can be read and are not empty",
             remedy="set handleInvalid to keep or skip",
         )
-    rows = max(1, _OUTPUT_BYTES // max(1, result.embeddings.shape[1] * 4))
-    for start in range(0, table.num_rows, rows):
-        part = slice(start, start + rows)
-        arrays = [column.combine_chunks() for column in table.slice(start, rows).columns]
-        arrays = [array.chunk(0) if isinstance(array, pa.ChunkedArray) else array for array in arrays]
-        arrays += [
-            float_lists(result.embeddings[part], bad[part]),
-            pa.array(result.n_tokens[part], type=pa.int32()),
-            pa.array(result.truncated[part], type=pa.bool_()),
-            pa.array(result.status[part], type=pa.string()),
-        ]
-        names = [*table.column_names, *RESULT_NAMES]
-        batch = pa.RecordBatch.from_arrays(arrays, names=names)
-        yield batch.filter(pa.array(~bad[part])) if invalid == "skip" else batch
+    wide = pa.Table.from_arrays([*table.columns, *added], names=[*table.column_names, *names])
+    if invalid == "skip":
+        wide = wide.filter(pa.array(~bad))
+    width = added[0].type.value_type.bit_width // 8 * max(1, len(added[0].values) // max(1, len(added[0])))
+    yield from wide.combine_chunks().to_batches(max_chunksize=max(1, _OUTPUT_BYTES // width))
 
 
 #: Placeholders: Spark takes names from the schema of the stage, in the same order.
@@ -150,9 +174,9 @@ def float_lists(matrix: np.ndarray, missing: np.ndarray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
 
 
-def _report(engine: EmbeddingEngine, loads_before: int) -> dict[str, Any]:
+def report(engine: EmbeddingEngine, loads_before: int) -> dict[str, Any]:
+    """Counters since the last report, with the name of this process; the engine starts counting anew."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     told = loading.counters_dict(engine.counters, loads_before) | {"workers": [worker]}
-    # Told once: the next window counts from zero.
     engine.counters = Counters(token_budget=engine.counters.token_budget)
     return told

@@ -11,6 +11,7 @@ import numpy as np
 from fusionspark.errors import ConfigError, FusionSparkError
 from fusionspark.represent.device import Device, task_device
 from fusionspark.represent.loading import EngineSettings, build_engine
+from fusionspark.represent.model_source import resolve_model
 from fusionspark.represent.quality import QualityFloors, QualityReport, compare, require
 
 #: Tried in this order; float32 comes first, since it is what the others are compared with.
@@ -109,6 +110,32 @@ def choose_precision(
         if not refused and speed > best_speed:
             best, best_speed = precision, speed
     return Choice(best, tuple(trials))
+
+
+#: Measured once a process for each model.
+_AUTO_TEXT = "Measured on a sentence of this length, again and again, number"
+
+
+def resolve_auto(settings: EngineSettings) -> EngineSettings:
+    """``settings`` with ``auto`` replaced by float32 or a half precision, whichever is fastest here.
+
+    Compressed engines change vectors more than rounding does, and no texts of the user are at hand
+    here, so they are not candidates.
+    """
+    if settings.precision != "auto":
+        return settings
+    source = resolve_model(settings.model)
+    if source.kind != "folder":
+        return replace(settings, precision="float32")
+    key = (settings.model_digest or source.digest(), settings.device)
+    if key not in _resolved:
+        sample = [f"{_AUTO_TEXT} {i}" for i in range(64)]
+        fixed = replace(settings, long_text="truncate")
+        _resolved[key] = choose_precision(fixed, sample, candidates=("bfloat16", "float16")).precision
+    return replace(settings, precision=_resolved[key])
+
+
+_resolved: dict[tuple[str, str], str] = {}
 
 
 def _measure(

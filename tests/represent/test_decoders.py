@@ -1,0 +1,59 @@
+"""Decoder language models: last-token pooling and an instruction, whichever side the padding prefers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fusionspark.represent.loading import EngineSettings, build_engine
+
+from .conftest import write_modules, write_tokenizer
+from .test_encoders import TEXTS, reference
+
+
+def make_qwen(folder, padding_side, normalize=True):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    if not hasattr(transformers, "Qwen3Config"):
+        pytest.skip("this transformers has no Qwen3")
+    folder.mkdir(parents=True)
+    torch.manual_seed(5)
+    config = transformers.Qwen3Config(
+        vocab_size=80, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=4, intermediate_size=32, max_position_embeddings=64, pad_token_id=0, initializer_range=0.5,
+        architectures=["Qwen3ForCausalLM"],
+    )  # fmt: skip
+    transformers.Qwen3Model(config).eval().save_pretrained(folder, safe_serialization=True)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "architectures": ["Qwen3ForCausalLM"]}))
+    write_tokenizer(folder)
+    write_modules(folder, "lasttoken", normalize)
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "padding_side": padding_side}))
+    return folder
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_last_token_pooling_equals_sentence_transformers(tmp_path, side):
+    folder = make_qwen(tmp_path / "qwen", side)
+    engine = build_engine(EngineSettings(model=str(folder), token_budget=60))
+    np.testing.assert_allclose(engine.encode(TEXTS).embeddings, reference(folder, TEXTS), atol=3e-5)
+
+
+def test_instruction(tmp_path):
+    folder = make_qwen(tmp_path / "qwen", "left")
+    engine = build_engine(EngineSettings(model=str(folder), prompt="the red cat "))
+    expected = reference(folder, TEXTS[:4], prompt="the red cat ")
+    np.testing.assert_allclose(engine.encode(TEXTS[:4]).embeddings, expected, atol=3e-5)
+
+
+def test_a_plain_decoder_folder_pools_its_last_token(tmp_path):
+    folder = make_qwen(tmp_path / "qwen", "left", normalize=False)
+    expected = build_engine(EngineSettings(model=str(folder))).encode(TEXTS[:4]).embeddings
+    (folder / "modules.json").unlink()
+    found = build_engine(EngineSettings(model=str(folder))).encode(TEXTS[:4]).embeddings
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    mean = build_engine(EngineSettings(model=str(folder), pooling="mean")).encode(TEXTS[:4]).embeddings
+    assert not np.allclose(mean, expected, atol=1e-3)

