@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from markupsafe import Markup
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -61,10 +63,10 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Plain sentences; markup is escaped already."""
+    """Plain sentences, escaped already."""
 
     kind: ClassVar[str] = "sentences"
-    lines: list[str]
+    lines: list[Markup]
     tone: str = "plain"
 
 

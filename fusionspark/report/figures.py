@@ -121,9 +121,9 @@ def metric_by_split(
         ]  # fmt: skip
         layout["annotations"] = [
             {
-                "xref": "paper", "x": 1, "xanchor": "right", "y": floor, "yanchor": "bottom", "showarrow": False,
-                "text": f"{words.plain('floor')} {floor:.2f}", "font": {"size": 10, "color": "@text"},
-                "bgcolor": "@veil", "borderpad": 1,
+                "xref": "paper", "x": 1, "xanchor": "right", "y": floor, "yanchor": "bottom",
+                "showarrow": False, "text": f"{words.plain('floor')} {floor:.2f}",
+                "font": {"size": 10, "color": "@text"}, "bgcolor": "@veil", "borderpad": 1,
             }
         ]  # fmt: skip
     return _spec(data, **layout)

@@ -72,7 +72,7 @@ def _size_bars(sizes: Mapping[Any, int], words: Words) -> Figure | None:
         [f"{size:,} ({percent(share(size, whole), 0)})" for size in shown.values()],
         own_colours=True,
     )
-    return Figure("cluster-sizes", words.plain("cluster_sizes"), spec, height=max(220, 60 + 26 * len(shown)))
+    return Figure("cluster-sizes", words.plain("cluster_sizes"), spec, height=60 + 30 * len(shown), wide=True)
 
 
 def _map(run: Mapping[str, Any], order: Mapping[Any, int], words: Words) -> Figure | None:

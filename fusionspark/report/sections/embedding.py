@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fusionspark.report.blocks import Cell, Column, Section, Sentences, Table
+from fusionspark.report.blocks import Block, Cell, Column, Section, Sentences, Table
 from fusionspark.report.display import decimal, flattened, integer, number, percent, share, visible
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections.summary import embedding_sentences, texts_per_second
@@ -40,7 +40,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
         Column(words.plain("value"), "number"),
         Column("%", "number"),
     ]
-    blocks = [
+    blocks: list[Block] = [
         Sentences(embedding_sentences(run, words)),
         Table(words.plain("embedding_figures"), columns, rows),
     ]

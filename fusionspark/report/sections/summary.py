@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from fusionspark.columns import TRAIN
 from fusionspark.report.blocks import Section, Sentences, Tile, Tiles
 from fusionspark.report.display import (
@@ -38,7 +40,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     return Section("summary", words.plain("summary"), [Tiles(_tiles(run, chosen, words)), Sentences(lines)])
 
 
-def _model(chosen: Chosen, words: Words) -> list[str]:
+def _model(chosen: Chosen, words: Words) -> list[Markup]:
     if chosen.count == 1:
         lines = [words("best_only", best=chosen.name)]
     else:
@@ -85,7 +87,7 @@ def _interval(figures: Mapping[str, Any]) -> tuple[float, float] | None:
     return (low, high) if low is not None and high is not None else None
 
 
-def rows_sentences(run: Mapping[str, Any], words: Words) -> list[str]:
+def rows_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
     """Say where the rows went."""
     rows = run.get("rows")
     came, went, bad = (number(dig(rows, key)) for key in ("in", "out", "quarantined"))
@@ -108,7 +110,7 @@ def texts_per_second(run: Mapping[str, Any]) -> float | None:
     return share(encoded, seconds[0]) if seconds and number(encoded) else None
 
 
-def embedding_sentences(run: Mapping[str, Any], words: Words) -> list[str]:
+def embedding_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
     """Say what embedding cost and what was cut."""
     texts = number(dig(run, "represent", "texts"))
     if texts is None:
@@ -121,7 +123,7 @@ def embedding_sentences(run: Mapping[str, Any], words: Words) -> list[str]:
     return lines
 
 
-def cluster_sentences(run: Mapping[str, Any], words: Words) -> list[str]:
+def cluster_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
     """Say how far apart the clusters are, in the words of Kaufman and Rousseeuw (1990, table 4)."""
     k, silhouette = number(dig(run, "cluster", "k")), number(dig(run, "cluster", "silhouette"))
     if k is None:
@@ -133,7 +135,7 @@ def cluster_sentences(run: Mapping[str, Any], words: Words) -> list[str]:
     return [words(f"structure_{structure}", k=integer(k), silhouette=decimal(silhouette, 2))]
 
 
-def _time(run: Mapping[str, Any], words: Words) -> list[str]:
+def _time(run: Mapping[str, Any], words: Words) -> list[Markup]:
     stages = [stage for stage in entries(run.get("stages")) if number(stage.get("seconds")) is not None]
     if number(run.get("seconds")) is None or not stages:
         return []

@@ -42,10 +42,12 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: get("text") },
       hoverlabel: { bgcolor: get("surface"), bordercolor: get("line"), align: "left", font: { color: get("text") } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: get("muted"), activecolor: get("accent") },
       // A finger that scrolls the page must not draw a zoom box.
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     }, {
       responsive: !fixed, displaylogo: false,
+      displayModeBar: plot.dataset.figure === "map" && !fixed ? "hover" : false,
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
     });
   };
