@@ -36,6 +36,12 @@ class Table:
     columns: list[Column]
     rows: list[list[Cell]]
     note: str = ""
+    wide: bool = False
+
+    @property
+    def narrow(self) -> bool:
+        """Whether half of the page is wide enough."""
+        return len(self.columns) <= 5 and not self.wide
 
     @property
     def filterable(self) -> bool:

@@ -60,7 +60,7 @@ def bars(
         "hoverinfo": "none",
     }
     # Room on the right for the text outside the longest bar.
-    reach = 1.22 * max([*values, 1e-9])
+    reach = max([*values, 1e-9]) * max([1.22, *(1 + 0.04 * len(text) for text in texts)])
     return _spec(
         [trace],
         xaxis={"range": [0, reach], "showgrid": True, "zeroline": False, "nticks": 5, "fixedrange": True},
@@ -79,6 +79,7 @@ def metric_by_split(
     ``floor`` is drawn as a dotted line: what always answering the most frequent class would reach.
     """
     names = list(metrics)
+    crowded = len(names) > 4
     data = []
     for split in SPLITS:
         values = [number((metrics[name].get(split) or {}).get(metric)) for name in names]
@@ -89,7 +90,7 @@ def metric_by_split(
                     "name": words.name(split),
                     "x": list(range(len(names))),
                     "y": values,
-                    "text": ["" if value is None else f"{value:.2f}" for value in values],
+                    "text": ["" if value is None or crowded else f"{value:.2f}" for value in values],
                     "textposition": "outside",
                     "textfont": {"size": 10},
                     "cliponaxis": False,
@@ -99,10 +100,13 @@ def metric_by_split(
             )
     if not data:
         return None
+    axis = _names(names, 24, fixedrange=True, tickangle=-40 if crowded else 0)
+    if not crowded:
+        axis["ticktext"] = [_broken(name) for name in names]
     layout: dict[str, Any] = {
         "barmode": "group",
         "bargap": 0.25,
-        "xaxis": _names(names, 16, fixedrange=True),
+        "xaxis": axis,
         "yaxis": {
             "range": [0, 1.08],
             "tickvals": [0, 0.25, 0.5, 0.75, 1],
@@ -119,14 +123,13 @@ def metric_by_split(
                 "line": {"color": "@muted", "width": 1.5, "dash": "dot"},
             }
         ]  # fmt: skip
-        layout["annotations"] = [
-            {
-                "xref": "paper", "x": 1, "xanchor": "right", "y": floor, "yanchor": "bottom",
-                "showarrow": False, "text": f"{words.plain('floor')} {floor:.2f}",
-                "font": {"size": 10, "color": "@text"}, "bgcolor": "@veil", "borderpad": 1,
-            }
-        ]  # fmt: skip
     return _spec(data, **layout)
+
+
+def _broken(name: str, width: int = 13) -> str:
+    """Break a name after its underscores, so that it fits below its bars."""
+    lines = textwrap.wrap(visible(name, 39).replace("_", "_ "), width)
+    return "<br>".join(for_plotly(line.replace("_ ", "_"), width) for line in lines)
 
 
 def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], words: Words) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def choose(run: Mapping[str, Any]) -> Chosen | None:
     if not found:
         return None
     best = run.get("best")
-    name = best if best in found else min(found)
+    name = best if isinstance(best, str) and best in found else min(found)
     splits = found[name]
     split = next((candidate for candidate in (TEST, VALIDATION, TRAIN) if candidate in splits), TRAIN)
     return Chosen(

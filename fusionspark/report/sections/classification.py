@@ -30,7 +30,8 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
         spec = figures.metric_by_split(found, metric, words, floor)
         if spec:
             name = words.plain("metric_by_split", metric=words.name(metric))
-            drawn.append(Figure(f"metric-{metric}", name, spec, height=280))
+            note = words.plain("floor_note", value=decimal(floor)) if floor is not None else ""
+            drawn.append(Figure(f"metric-{metric}", name, spec, height=290, note=note))
     blocks: list[Block] = [Figures(drawn), _table(found, chosen.name, words)]
     detail = [figure for figure in (_confusion(chosen, words), _roc(chosen, words)) if figure]
     if detail:

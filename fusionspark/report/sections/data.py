@@ -19,7 +19,6 @@ from fusionspark.report.display import (
 )
 from fusionspark.report.figures import bars
 from fusionspark.report.phrases import Words
-from fusionspark.report.sections.summary import rows_sentences
 
 #: Reasons shown in the table of quarantined rows.
 MOST_REASONS = 200
@@ -28,9 +27,6 @@ MOST_REASONS = 200
 def build(run: Mapping[str, Any], words: Words) -> Section:
     """Show rows, stages, quarantine and feature blocks."""
     blocks: list[Block] = []
-    lines = rows_sentences(run, words)
-    if lines:
-        blocks.append(Sentences(lines))
     blocks += _stages(run, words)
     blocks.append(_quarantine(run, words))
     blocks += _features(run, words)

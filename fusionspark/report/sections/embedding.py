@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fusionspark.report.blocks import Block, Cell, Column, Section, Sentences, Table
+from fusionspark.report.blocks import Block, Cell, Column, Section, Sentences, Table, Tile, Tiles
 from fusionspark.report.display import decimal, flattened, integer, number, percent, share, visible
 from fusionspark.report.phrases import Words
-from fusionspark.report.sections.summary import embedding_sentences, texts_per_second
+from fusionspark.report.sections.summary import texts_per_second
 
-_COUNTS = ("texts", "distinct", "encoded", "reused", "tokens", "truncated", "model_loads")
+_COUNTS = ("texts", "distinct", "encoded", "reused", "truncated", "tokens", "model_loads")
+_SHARES = ("distinct", "encoded", "reused", "truncated")
 
 
 def build(run: Mapping[str, Any], words: Words) -> Section:
@@ -19,29 +20,23 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     represent = run.get("represent")
     if not isinstance(represent, Mapping) or not represent:
         return Section("embedding", title, [Sentences([words("no_represent")], "absent")])
-    rows = []
+    each = share(represent.get("tokens"), represent.get("encoded"))
+    tiles = []
     for key in _COUNTS:
         if number(represent.get(key)) is not None:
-            whole = represent.get("texts") if key in ("distinct", "encoded", "reused", "truncated") else None
-            part = share(represent[key], whole)
-            rows.append(
-                [Cell(words.name(key)), Cell(integer(represent[key])), Cell(percent(part) if whole else "")]
-            )
-    each = share(represent.get("tokens"), represent.get("encoded"))
-    if each is not None:
-        rows.append([Cell(words.plain("tokens_per_text")), Cell(decimal(each, 1)), Cell("")])
+            note = percent(share(represent[key], represent.get("texts"))) if key in _SHARES else ""
+            if key == "tokens" and each is not None:
+                note = words.plain("tokens_per_text", value=decimal(each, 1))
+            tiles.append(Tile(words.plain(key), integer(represent[key]), note))
     rate = texts_per_second(run)
     if rate is not None:
-        rows.append([Cell(words.plain("rate")), Cell(decimal(rate, 1)), Cell("")])
-    for key, value in flattened({k: v for k, v in represent.items() if k not in _COUNTS}):
-        rows.append([Cell(words.name(key)), Cell(visible(value, 120)), Cell("")])
-    columns = [
-        Column(words.plain("figure")),
-        Column(words.plain("value"), "number"),
-        Column("%", "number"),
-    ]
-    blocks: list[Block] = [
-        Sentences(embedding_sentences(run, words)),
-        Table(words.plain("embedding_figures"), columns, rows),
-    ]
+        tiles.append(Tile(words.plain("rate"), decimal(rate, 1), words.plain("rate_note")))
+    blocks: list[Block] = [Tiles(tiles)] if tiles else []
+    rest = {key: value for key, value in represent.items() if key not in _COUNTS}
+    rows = (
+        [[Cell(words.name(key)), Cell(visible(value, 120))] for key, value in flattened(rest)] if rest else []
+    )
+    if rows:
+        columns = [Column(words.plain("figure")), Column(words.plain("value"), "code")]
+        blocks.append(Table(words.plain("embedding_figures"), columns, rows, wide=True))
     return Section("embedding", title, blocks)

@@ -37,7 +37,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
         *cluster_sentences(run, words),
         *_time(run, words),
     ]
-    return Section("summary", words.plain("summary"), [Tiles(_tiles(run, chosen, words)), Sentences(lines)])
+    return Section("summary", words.plain("summary"), [Sentences(lines), Tiles(_tiles(run, chosen, words))])
 
 
 def _model(chosen: Chosen, words: Words) -> list[Markup]:

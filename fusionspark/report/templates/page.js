@@ -48,7 +48,7 @@
     }, {
       responsive: !fixed, displaylogo: false,
       displayModeBar: plot.dataset.figure === "map" && !fixed ? "hover" : false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+      modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
     });
   };
   const show = (theme, fixed) => {

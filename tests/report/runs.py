@@ -1,0 +1,182 @@
+"""A run.json as a real run writes it, with rows that mean harm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fusionspark.report.scores import confusion_metrics, constant_answer
+
+SCRIPT = "<script>window.broken = true</script>"
+IMAGE = '"><img src=x onerror="window.broken = true">'
+BIDI = "invoice\u202egpj.exe"
+CLASSES = ["negative", "neutral", "positive"]
+TERMS = [
+    ["weight", "pounds", "appetite", "lost", "diet", "topamax", "hungry", "eat"],
+    ["anxiety", "panic", "attacks", "calm", "xanax", "sleep", "social", "nervous"],
+    ["period", "bleeding", "birth", "control", "cramps", "pill", "acne", "months"],
+    ["pain", "surgery", "relief", "back", "tramadol", "doctor", "hours", "dose"],
+    ["skin", "face", "cream", "dry", "red", "peeling", "clear", "week"],
+]
+TEXTS = [
+    "I have been on it for three months and lost 24 pounds. No cravings, but my mouth is dry.",
+    "Took the edge off my panic attacks within a week. The first nights I could not sleep, that went away.",
+    "Bleeding for five weeks straight, cramps worse than before. Going back to the old pill.",
+    "Works for about four hours, then the pain is back. Better than nothing after the surgery.",
+    "My face peeled and burned for two weeks, then it cleared up completely. Worth the wait.",
+]
+
+
+def _split(
+    random: np.random.Generator, rows: int, right: float, train_support: list[int] | None
+) -> dict[str, Any]:
+    shares = np.array([0.22, 0.14, 0.64])
+    support = np.round(shares * rows).astype(int)
+    matrix = np.zeros((3, 3), dtype=int)
+    for i, n in enumerate(support):
+        hit = round(n * min(0.99, right * (0.75, 0.55, 1.14)[i]))
+        matrix[i] = (n - hit) // 2
+        matrix[i, i] = 0
+        matrix[i, i] = n - matrix[i].sum()
+    found = confusion_metrics(CLASSES, matrix)
+    found["unlabelled"] = 0
+    found["roc"] = {}
+    for i, name in enumerate(CLASSES):
+        lift = right * 4 + i * 0.4
+        steps = np.linspace(0, 1, 60)
+        found["roc"][name] = [[round(float(x), 4), round(float(1 - (1 - x) ** lift), 4)] for x in steps]
+        found["classes"][name]["auc"] = round(lift / (1 + lift), 4)
+    found["auc"] = float(np.mean([found["classes"][name]["auc"] for name in CLASSES]))
+    found["majority"] = constant_answer(CLASSES, [int(n) for n in support], "positive")
+    return found
+
+
+def realistic(points: int = 800) -> dict[str, Any]:
+    """Return a run over 979 drug reviews with three algorithms and five clusters."""
+    random = np.random.default_rng(5)
+    accuracies = {
+        "logistic_regression": (0.86, 0.765, 0.77),
+        "linear_svm": (0.83, 0.75, 0.76),
+        "multilayer_perceptron": (0.97, 0.74, 0.72),
+    }
+    classify = {
+        name: {
+            split: _split(random, rows, right)
+            for split, rows, right in zip(
+                ("train", "validation", "test"), (620, 160, 199), rights, strict=True
+            )
+        }
+        for name, rights in accuracies.items()
+    }
+    centres = random.normal(scale=4, size=(5, 2))
+    clusters, dots = [], []
+    sizes = [303, 241, 198, 142, 95]
+    for i, size in enumerate(sizes):
+        clusters.append(
+            {
+                "id": i,
+                "rows": size,
+                "share": size / sum(sizes),
+                "terms": [{"term": term, "weight": 0.1} for term in TERMS[i]],
+                "typical": [{"row_id": f"r{i}{j}", "text": TEXTS[i], "distance": 0.1} for j in range(3)],
+                "labels": {
+                    "positive": int(size * 0.6),
+                    "negative": int(size * 0.25),
+                    "neutral": int(size * 0.15),
+                },
+            }
+        )
+    for n in range(points):
+        i = n % 5
+        x, y = centres[i] + random.normal(size=2) * (1 + 0.2 * i)
+        dots.append(
+            {
+                "row_id": f"r{n:05d}",
+                "x": float(x),
+                "y": float(y),
+                "cluster": i,
+                "label": CLASSES[n % 3],
+                "text": TEXTS[i],
+            }
+        )
+    return {
+        "title": "Drug reviews",
+        "run_date": "2026-03-14",
+        "seconds": 96.4,
+        "spark_version": "4.1.4",
+        "config_digest": "b1946ac92492d2347c6235b4d2611184",
+        "rows": {"in": 979, "out": 975, "quarantined": 4},
+        "stages": [
+            {"name": "collect", "seconds": 5.1, "rows": 975},
+            {"name": "prepare", "seconds": 9.8, "rows": 975},
+            {"name": "represent", "seconds": 31.6, "rows": 975},
+            {"name": "fuse", "seconds": 6.2, "rows": 975},
+            {"name": "mine", "seconds": 38.9, "rows": 975},
+            {"name": "report", "seconds": 4.8, "rows": 975},
+        ],
+        "represent": {
+            "texts": 975, "distinct": 969, "encoded": 969, "reused": 6, "tokens": 108_243, "truncated": 61,
+            "model": "all-MiniLM-L6-v2", "model_digest": "sha256:53aa51172d142c89d9012cce15ae4d6c",
+            "model_loads": 2,
+        },
+        "classify": classify,
+        "best": "logistic_regression",
+        "cluster": {"k": 5, "silhouette": 0.118, "sizes": sizes, "clusters": clusters, "map": dots},
+        "quarantine": {
+            "reasons": [
+                {"stage": stage, "reason": reason, "rows": len(examples), "examples": examples}
+                for stage, reason, examples in (
+                    ("collect", "duplicate row_id", ["130425", "131777"]),
+                    ("collect", "rating is not a number: 'ten'", ["9001"]),
+                    ("prepare", "text is longer than 1 MB", ["777"]),
+                )
+            ]
+        },
+        "labels": CLASSES,
+        "features": {
+            "embedding": {"dimension": 384, "weight": 1.0},
+            "tfidf_block": {"dimension": 4096, "weight": 0.5},
+            "table_block": {"dimension": 212, "weight": 1.0},
+        },
+        "config": {
+            "collect": {"format": "parquet", "path": "data/drugreview.parquet", "label": "rating"},
+            "prepare": {"text": "review", "numbers": ["usefulCount"], "categories": ["condition"]},
+            "represent": {"model": "minilm", "precision": "float32", "max_tokens": 256},
+            "fuse": {"weights": {"embedding": 1.0, "tfidf": 0.5, "table": 1.0}},
+            "mine": {"classifiers": list(accuracies), "clusters": 5, "seed": 7},
+            "report": {"language": "en"},
+        },
+        "versions": {"fusionspark": "0.1.0", "python": "3.11.2", "pyspark": "4.1.4", "java": "17.0.12"},
+    }  # fmt: skip
+
+
+def hostile() -> dict[str, Any]:
+    """Return the same run after someone wrote into every text that reaches the page."""
+    run = realistic(points=60)
+    run["title"] = SCRIPT
+    run["run_date"] = IMAGE
+    names = {"negative": SCRIPT, "neutral": BIDI, "positive": "@accent"}
+    for splits in run["classify"].values():
+        for entry in splits.values():
+            entry["classes"] = {names[name]: found for name, found in entry["classes"].items()}
+            entry["roc"] = {names[name]: found for name, found in entry["roc"].items()}
+            entry["confusion"]["labels"] = [names[name] for name in entry["confusion"]["labels"]]
+            entry["majority"]["label"] = SCRIPT
+    run["classify"][IMAGE] = run["classify"].pop("logistic_regression")
+    run["best"] = IMAGE
+    for point in run["cluster"]["map"]:
+        point["text"] = f"{SCRIPT} {BIDI} <b>not bold</b>"
+        point["row_id"] = IMAGE
+    for cluster in run["cluster"]["clusters"]:
+        cluster["terms"] = [SCRIPT, BIDI]
+        cluster["labels"] = {SCRIPT: 1}
+        cluster["typical"] = [{"row_id": IMAGE, "text": f"{SCRIPT}\x00\ud800"}]
+    run["quarantine"]["reasons"] = [{"stage": SCRIPT, "reason": IMAGE, "rows": 1, "examples": [SCRIPT, BIDI]}]
+    run["config"] = {SCRIPT: {IMAGE: BIDI}}
+    run["versions"] = {SCRIPT: "</style><script>window.broken = true</script>"}
+    run["represent"]["model"] = SCRIPT
+    run["stages"][0]["name"] = SCRIPT
+    run["features"] = {SCRIPT: {"dimension": math.nan, "weight": math.inf}}
+    return run

@@ -1,0 +1,206 @@
+"""The page without a browser: what it says, what it escapes, how large it gets."""
+
+import copy
+import json
+import re
+import string
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from runs import BIDI, IMAGE, SCRIPT, hostile, realistic
+
+from fusionspark.errors import ConfigError, DataContractError
+from fusionspark.report.display import flattened, visible
+from fusionspark.report.page import render, script_json, write
+from fusionspark.report.phrases import Words, all_phrases
+from fusionspark.report.sections.summary import build as summary
+
+
+class Reader(HTMLParser):
+    """Collects text, tags and attributes as a browser's parser sees them, scripts apart."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.text, self.tags, self.links, self._stack = [], [], [], []
+        self.feed(html)
+        self.text = re.sub(r"\s+", " ", " ".join(self.text))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._stack.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "action", "data")]
+        self.links += [value for name, value in attrs if name.startswith("on")]
+
+    def handle_endtag(self, tag):
+        if tag in self._stack:
+            while self._stack.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self._stack):
+            self.text.append(data)
+
+
+def sentences(run, language="en"):
+    return Reader(" ".join(summary(run, Words(language)).blocks[0].lines)).text
+
+
+def test_summary_says_what_came_out():
+    text = sentences(realistic())
+    assert "best of 3 algorithms is logistic_regression , chosen by macro-F1 on the validation rows" in text
+    assert "On 199 test rows it has accuracy 74.9%" in text
+    assert "positive , would reach 63.8% ; the model gains 11.1 points" in text
+    assert "some over-fitting" in text
+    assert "979 rows came in, 975 went through and 4 ( 0.41% ) were quarantined" in text
+    assert "969 encoded at 31 texts/s, 6 reused" in text  # 969 texts in 31.6 s
+    assert "silhouette 0.12 : hardly apart" in text
+    assert "longest stage was mine with 38.9 s" in text
+
+
+def test_summary_does_not_flatter():
+    run = realistic()
+    test = run["classify"]["logistic_regression"]["test"]
+    test["majority"]["accuracy"] = test["accuracy"] - 0.01
+    assert "a gain is not shown" in sentences(run)
+    test["majority"]["accuracy"] = 0.95
+    assert "not worth using" in sentences(run)
+    run["best"] = "multilayer_perceptron"
+    assert "strong over-fitting" in sentences(run)
+    run["rows"]["out"] = 900
+    assert "do not add up" in sentences(run)
+    for splits in run["classify"].values():
+        del splits["validation"]
+    assert "none were held out for validation" in sentences(run)
+
+
+def test_every_key_may_be_missing():
+    whole = realistic(points=20)
+    for language in ("en", "zh"):
+        assert "<main>" in render({}, language=language)
+    for key in whole:
+        for value in ("missing", None, [], {}, "text", 3):
+            run = copy.deepcopy(whole)
+            if value == "missing":
+                del run[key]
+            else:
+                run[key] = value
+            summary_and_rest = _sections(run)
+            assert len(summary_and_rest) == 6
+    for part in ("represent", "cluster", "quarantine", "rows"):
+        for key in whole[part]:
+            for value in (None, "text", [None], {"a": None}):
+                assert len(_sections({**whole, part: {**whole[part], key: value}})) == 6
+
+
+def _sections(run):
+    from fusionspark.report.sections import BUILDERS
+
+    return [build(run, Words("en")) for build in BUILDERS]
+
+
+def test_a_run_without_labels_says_so():
+    run = realistic(points=20)
+    del run["classify"], run["best"]
+    text = Reader(render(run)).text
+    assert text.count("Nothing was classified") == 2
+    assert "ROC" not in text
+
+
+def test_hostile_text_stays_text():
+    html = render(hostile())
+    page = Reader(html)
+    assert page.tags.count("script") == 4  # two of data, plotly, the page's own
+    assert "img" not in page.tags
+    assert all(link.startswith("#") or link == "data:," for link in page.links)
+    assert SCRIPT in page.text and IMAGE in page.text
+    assert f"<bdi>{SCRIPT.replace('<', '&lt;').replace('>', '&gt;')}</bdi>" in html
+    assert "\u202e" not in html and visible(BIDI) in page.text
+    data = re.search(r'id="figure-data">(.*?)</script>', html, re.S).group(1)
+    assert not set("<>&") & set(data)
+    names = json.loads(data)["confusion"]["layout"]["xaxis"]["ticktext"]
+    assert names[0].startswith("&lt;script&gt;")
+    html.encode("utf-8")  # a lone surrogate would not
+
+
+def test_the_page_may_load_nothing():
+    html = render(realistic(points=20))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html).group(1)
+    assert policy.startswith("default-src &#39;none&#39;")
+    assert "http" not in policy and policy.count("sha256-") == 2
+    # Without `unsafe-inline` for scripts, one that was smuggled in would not run.
+    assert "unsafe-inline" not in policy.split("style-src")[0]
+
+
+def test_size_stays_bounded_at_any_table():
+    run = realistic(points=20_000)
+    for point in run["cluster"]["map"]:
+        point["text"] = "long text " * 400
+    classes = [f"class {i}" for i in range(300)]
+    entry = run["classify"]["logistic_regression"]["test"]
+    entry["confusion"] = {"labels": classes, "matrix": [[1] * 300 for _ in classes]}
+    entry["classes"] = {
+        c: {"precision": 1.0, "recall": 1.0, "f1": 1.0, "auc": 1.0, "support": 300} for c in classes
+    }
+    run["quarantine"]["reasons"] *= 2000
+    run["config"] = {f"key{i}": "v" * 5000 for i in range(3000)}
+    html = render(run)
+    assert len(html.encode()) < 8_000_000
+    text = Reader(html).text
+    assert "A sample of 3,000 rows" in text
+    assert "23 most frequent classes are shown; 277 more" in text
+    assert "The first 1000 of 3000 rows are shown" in text
+    cells = json.loads(re.search(r'id="figure-data">(.*?)</script>', html, re.S).group(1))["confusion"][
+        "data"
+    ][0]
+    assert sum(int(cell.replace(",", "")) for row in cells["text"] for cell in row) == 300 * 300
+
+
+def test_both_languages_have_the_same_phrases():
+    english, chinese = (all_phrases()[language] for language in ("en", "zh"))
+    assert set(english) == set(chinese)
+    fields = string.Formatter().parse
+    for key, phrase in english.items():
+        assert {f for _, f, *_ in fields(phrase) if f} == {f for _, f, *_ in fields(chinese[key]) if f}, key
+    html = render(realistic(points=20), language="zh")
+    assert '<html lang="zh-CN">' in html
+    assert "准确率" in Reader(html).text and "Accuracy" not in Reader(html).text
+    with pytest.raises(ConfigError, match="did you mean 'en'"):
+        render({}, language="eng")
+
+
+def test_write_replaces_the_page_beside_its_run(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(realistic(points=20)), encoding="utf-8")
+    (tmp_path / "report.html").write_text("yesterday")
+    assert write(tmp_path / "run.json") == tmp_path / "report.html"
+    assert "Drug reviews" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "run.json"]
+    assert write(tmp_path, tmp_path / "zh.html", language="zh") == tmp_path / "zh.html"
+
+
+def test_write_names_what_is_wrong(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        write(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(DataContractError, match="not JSON"):
+        write(tmp_path)
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(DataContractError, match="list"):
+        write(tmp_path)
+
+
+def test_json_in_a_script_cannot_end_it():
+    assert script_json(["</script><!--", "\u2028"]) == '["\\u003c/script\\u003e\\u003c!--","\\u2028"]'
+
+
+def test_flattened_keeps_order_and_empty_values():
+    assert list(flattened({"b": {}, "a": [{"x": True}]})) == [("b", "{}"), ("a[0].x", "true")]
+
+
+def test_rendering_loads_no_pyspark():
+    code = (
+        "import sys; from fusionspark.report.page import render; render({}); print('pyspark' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
