@@ -44,7 +44,7 @@ SPARK_LOCAL_IP=127.0.0.1 "$SPARK_HOME/bin/spark-submit" --master "$master" \
 echo "cluster test: the cluster took $((SECONDS - start)) s"
 
 # Both workers must have done some of the work, or this was a test of one machine.
-executors=$(find "$CLUSTER_DIR/work" -mindepth 3 -maxdepth 3 -name stderr | wc -l)
+executors=$(find "$CLUSTER_DIR/work" -mindepth 4 -maxdepth 4 -name stderr | wc -l)
 [ "$executors" -ge 2 ] || { echo "cluster test: only $executors executors ran" >&2; exit 1; }
 
 "$VENV/bin/python" scripts/compare_runs.py "$work/local/runs/$date" "$work/cluster/runs/$date"
