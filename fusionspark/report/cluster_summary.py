@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pyspark.ml.feature import StopWordsRemover
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from fusionspark.columns import CLEAN_TEXT, CLUSTER, DISTANCE, LABEL, ROW_ID, TOKENS
+
+#: Labels counted for each cluster, the most frequent ones.
+MOST_LABELS = 20
 
 
 def summarise(
@@ -19,7 +22,7 @@ def summarise(
     Terms are ranked by class-based TF-IDF (Grootendorst 2022, arXiv:2203.05794): the share of a word in the
     cluster's words times log(1 + average words a cluster / occurrences of the word). English stop words,
     single letters and bare numbers are left out. Everything is aggregated in Spark; only the rows of the
-    result reach the driver.
+    result reach the driver. Of many labels the `MOST_LABELS` most frequent are counted.
 
     Parameters
     ----------
@@ -45,15 +48,18 @@ def summarise(
     central = (
         joined.withColumn("nth", F.row_number().over(nearest))
         .where(F.col("nth") <= typical)
-        .select(CLUSTER, ROW_ID, F.substring(CLEAN_TEXT, 1, max_chars).alias("text"))
+        .select(CLUSTER, ROW_ID, _cut(max_chars).alias("text"))
         .orderBy(CLUSTER, "nth")
         .collect()
     )
+    frequent = Window.partitionBy(CLUSTER).orderBy(F.desc("count"), LABEL)
     labels = (
         joined.where(F.col(LABEL).isNotNull())
         .groupBy(CLUSTER, LABEL)
         .count()
-        .orderBy(CLUSTER, F.desc("count"), LABEL)
+        .withColumn("nth", F.row_number().over(frequent))
+        .where(F.col("nth") <= MOST_LABELS)
+        .orderBy(CLUSTER, "nth")
         .collect()
     )
     return [
@@ -67,6 +73,12 @@ def summarise(
         }
         for number, rows in sorted(sizes.items())
     ]
+
+
+def _cut(max_chars: int) -> Column:
+    """Return the text, cut in Spark: a text of a megabyte must not travel to the driver."""
+    cut = F.substring(CLEAN_TEXT, 1, max_chars)
+    return F.when(F.length(CLEAN_TEXT) > max_chars, F.concat(cut, F.lit("…"))).otherwise(cut)
 
 
 def _terms(joined: DataFrame, top_terms: int) -> dict[int, list[str]]:

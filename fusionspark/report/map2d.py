@@ -14,6 +14,9 @@ from fusionspark.columns import CLEAN_TEXT, CLUSTER, FEATURES, LABEL, ROW_ID
 #: Length at which the text of a point is cut.
 MAX_CHARS = 160
 
+#: Numbers brought to the driver at most; very wide vectors get a smaller sample.
+MAX_CELLS = 20_000_000
+
 
 def project(
     features: DataFrame, clusters: DataFrame, prepared: DataFrame, *, sample: int, seed: int
@@ -28,6 +31,10 @@ def project(
     list of dict
         ``{row_id, x, y, cluster, label, text}``, ordered by ``row_id``; empty below three rows.
     """
+    first = features.select(F.size(vector_to_array(F.col(FEATURES), "float32")).alias("n")).first()
+    if first is None:
+        return []
+    sample = max(3, min(sample, MAX_CELLS // max(1, first["n"])))
     chosen = (
         features.select(ROW_ID, FEATURES)
         .orderBy(F.xxhash64(F.lit(seed), F.lit("map"), F.col(ROW_ID)), ROW_ID)
@@ -38,12 +45,13 @@ def project(
         .join(clusters.select(ROW_ID, CLUSTER), ROW_ID)
         .join(prepared.select(ROW_ID, LABEL, F.substring(CLEAN_TEXT, 1, MAX_CHARS).alias("text")), ROW_ID)
     )
-    rows = sorted(described.collect(), key=lambda row: str(row[ROW_ID]))
+    # Through Arrow: a row of Python floats would be eight times its size.
+    rows = described.toPandas().sort_values(ROW_ID, kind="stable").to_dict("records")
     if len(rows) < 3:
         return []
     from sklearn.decomposition import PCA
 
-    matrix = np.asarray([row["v"] for row in rows], dtype=np.float32)
+    matrix = np.stack([np.asarray(row["v"], dtype=np.float32) for row in rows])
     if matrix.shape[1] < 2:
         return []
     pca = PCA(n_components=2, random_state=seed, svd_solver="randomized").fit(matrix)
@@ -55,7 +63,7 @@ def project(
             "row_id": row[ROW_ID],
             "x": round(float(x), 4),
             "y": round(float(y), 4),
-            "cluster": row[CLUSTER],
+            "cluster": int(row[CLUSTER]),
             "label": row[LABEL],
             "text": row["text"],
         }

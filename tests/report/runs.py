@@ -29,9 +29,7 @@ TEXTS = [
 ]
 
 
-def _split(
-    random: np.random.Generator, rows: int, right: float, train_support: list[int] | None
-) -> dict[str, Any]:
+def _split(rows: int, right: float) -> dict[str, Any]:
     shares = np.array([0.22, 0.14, 0.64])
     support = np.round(shares * rows).astype(int)
     matrix = np.zeros((3, 3), dtype=int)
@@ -63,7 +61,7 @@ def realistic(points: int = 800) -> dict[str, Any]:
     }
     classify = {
         name: {
-            split: _split(random, rows, right)
+            split: _split(rows, right)
             for split, rows, right in zip(
                 ("train", "validation", "test"), (620, 160, 199), rights, strict=True
             )

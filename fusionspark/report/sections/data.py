@@ -28,8 +28,9 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     """Show rows, stages, quarantine and feature blocks."""
     blocks: list[Block] = []
     blocks += _stages(run, words)
-    blocks.append(_quarantine(run, words))
-    blocks += _features(run, words)
+    quarantine, features = _quarantine(run, words), _features(run, words)
+    # A table stands beside the stages; a mere sentence comes last, so that it parts no two tables.
+    blocks += [quarantine, *features] if isinstance(quarantine, Table) else [*features, quarantine]
     return Section("data", words.plain("data"), blocks)
 
 
