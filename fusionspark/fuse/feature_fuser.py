@@ -22,17 +22,15 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from fusionspark.columns import FEATURES, ROW_ID
+from fusionspark.columns import FEATURES
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.fuse import block_columns
 from fusionspark.fuse.blocks import Block, BlockSlice, Moments, layout, learn
-from fusionspark.tables import ordered_for_fit
+from fusionspark.fuse.training_moments import check_widths, part_moments, training_moments
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import DataFrame
 
-#: Parts that the training moments are summed in. Fixed, so that the sums do not depend on the machine.
-FIT_PARTITIONS = 4
 HANDLE_INVALID = ("error", "skip", "keep")
 
 
@@ -192,14 +190,14 @@ class FeatureFuser(
     def _fit(self, dataset: DataFrame) -> FeatureFuserModel:
         used = self._used()
         vectors = {name: block_columns.is_vector(dataset, name) for name, _ in used}
-        parts = _moments(dataset, [name for name, _ in used])
+        parts = training_moments(dataset, [name for name, _ in used])
         rows = sum(part["rows"] for part in parts)
         if not rows:
             raise DataContractError(
                 "input of FeatureFuser.fit", "the table has no rows", remedy="check the filter before it"
             )
         for i, (name, _) in enumerate(used):
-            _check_widths(name, i, parts, rows, handle_invalid=self.getHandleInvalid())
+            check_widths(name, i, parts, rows, handle_invalid=self.getHandleInvalid())
         if self.getHandleInvalid() == "skip":
             parts = [part for part in parts if all(part[f"w{i}"] is not None for i in range(len(used)))]
             if not parts:
@@ -211,7 +209,7 @@ class FeatureFuser(
         blocks = []
         for i, (name, weight) in enumerate(used):
             here = [part for part in parts if part[f"w{i}"] is not None]
-            moments = Moments.merge([_part_moments(part, i) for part in here])
+            moments = Moments.merge([part_moments(part, i) for part in here])
             missing = sum(part["rows"] for part in parts) - moments.rows
             blocks.append(learn(name, weight, moments, missing, vector=vectors[name]))
         return self._copyValues(FeatureFuserModel(blocks)._resetUid(self.uid))
@@ -336,73 +334,3 @@ class _FuserModelReader(MLReader["FeatureFuserModel"]):
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)
         return model
-
-
-def _moments(dataset: DataFrame, names: list[str]) -> list[Row]:
-    """Return one row for each partition and combination of widths: ``rows``, ``w<i>`` and ``m<i>``.
-
-    Grouping by the widths makes one pass enough: each group has one width a block, so that it can be
-    summed, and unlike widths come back as counts. ``w<i>`` is null where the block is missing.
-    """
-    from pyspark.ml.functions import array_to_vector
-    from pyspark.ml.stat import Summarizer
-    from pyspark.sql import functions as F
-
-    columns = []
-    for i, name in enumerate(names):
-        here = block_columns.present(dataset, name)
-        columns.append(F.when(here, block_columns.width(dataset, name)).alias(f"w{i}"))
-        # A group without the block needs some vector to sum; its sum is never read.
-        nothing = array_to_vector(F.array(F.lit(0.0)))
-        columns.append(F.when(here, block_columns.as_vector(dataset, name)).otherwise(nothing).alias(f"v{i}"))
-    if ROW_ID in dataset.columns:
-        ordered = ordered_for_fit(dataset.select(ROW_ID, *columns), FIT_PARTITIONS)
-    else:
-        ordered = dataset.select(*columns)
-    widths = [f"w{i}" for i in range(len(names))]
-    metrics = Summarizer.metrics("mean", "variance", "numNonZeros")
-    sums = [metrics.summary(F.col(f"v{i}")).alias(f"m{i}") for i in range(len(names))]
-    grouped = (
-        ordered.withColumn("part", F.spark_partition_id())
-        .groupBy("part", *widths)
-        .agg(F.count(F.lit(1)).alias("rows"), *sums)
-        .collect()
-    )
-    return sorted(grouped, key=lambda row: (row["part"], [row[width] or 0 for width in widths]))
-
-
-def _part_moments(part: Row, i: int) -> Moments:
-    rows, metrics = part["rows"], part[f"m{i}"]
-    # MLlib's variance divides by n - 1, and is 0 for a single row.
-    deviation = metrics["variance"].toArray() * (rows - 1)
-    nonzero = int(metrics["numNonZeros"].toArray().sum())
-    return Moments(rows, metrics["mean"].toArray(), deviation, nonzero)
-
-
-def _check_widths(name: str, i: int, parts: list[Row], rows: int, *, handle_invalid: str) -> None:
-    counts: dict[int, int] = {}
-    for part in parts:
-        if part[f"w{i}"] is not None:
-            counts[part[f"w{i}"]] = counts.get(part[f"w{i}"], 0) + part["rows"]
-    missing = rows - sum(counts.values())
-    if not counts:
-        raise DataContractError(
-            f"block {name!r}",
-            f"missing in all {rows} rows (null, empty, or not finite), so its width cannot be learnt",
-            remedy="give the block weight 0, or rows that have it",
-        )
-    if len(counts) > 1:
-        found = ", ".join(f"{count} of width {width}" for width, count in sorted(counts.items()))
-        raise DataContractError(
-            f"block {name!r}",
-            f"rows of unlike width: {found}",
-            allowed="one width in all rows",
-            remedy="make the column again with one model and one version",
-        )
-    if missing and handle_invalid == "error":
-        raise DataContractError(
-            f"block {name!r}",
-            f"missing in {missing} of {rows} rows (null, empty, or not finite)",
-            allowed="a vector of finite numbers in each row under handleInvalid error",
-            remedy="set handleInvalid to keep or skip",
-        )

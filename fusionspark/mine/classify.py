@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from fusionspark.columns import ALGORITHM, FEATURES, LABEL, PREDICTION, ROW_ID, SCORES, SPLIT, TRAIN
 from fusionspark.errors import ConfigError, DataContractError, nearest
+from fusionspark.mine.checks import check_columns, feature_facts, finite
 from fusionspark.mine.one_vs_rest import LinearSVCOneVsRest
 from fusionspark.tables import Files, ordered_for_fit
 
@@ -45,6 +46,7 @@ def _linear_svc(p: Hyperparameters, width: int, classes: int) -> Any:
 
 
 def _multilayer_perceptron(p: Hyperparameters, width: int, classes: int) -> Any:
+    # MLlib's perceptron has sigmoid layers, softmax at the end, and no penalty that regularization could set.
     return MultilayerPerceptronClassifier(
         layers=[width, *p.hidden_layers, classes],
         maxIter=p.max_iter,
@@ -110,8 +112,20 @@ class Classifier:
         """Predictions of every row, with the columns of `columns.PREDICTIONS_DDL`; lazy.
 
         A row whose label was not there in training keeps that label: it counts as an error, as it should.
+        ``scores`` has the labels of training as keys. Reading a row without finite features fails with its
+        ``row_id``, because every answer to it would be made up.
         """
-        out = self.model.transform(features)
+        check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
+        broken = F.raise_error(
+            F.concat(
+                F.lit("features of row "),
+                F.col(ROW_ID),
+                F.lit(": null, NaN or infinite. Remedy: use FeatureFuser with handleInvalid keep."),
+            )
+        )
+        out = self.model.transform(
+            features.withColumn(FEATURES, F.when(finite(FEATURES), F.col(FEATURES)).otherwise(broken))
+        )
         names = F.array(*[F.lit(label) for label in self.labels])
         score = _PROBABILITY if _PROBABILITY in out.columns else _RAW
         return out.select(
@@ -135,6 +149,25 @@ class Classifier:
         """Read what `save` wrote."""
         facts = json.loads(Files(SparkSession.active()).read_text(f"{path}/classifier.json"))
         return cls(facts["algorithm"], tuple(facts["labels"]), PipelineModel.load(f"{path}/model"))
+
+
+def _check_classes(indexed: DataFrame, labels: Sequence[str]) -> None:
+    counts = {row[LABEL]: row["count"] for row in indexed.groupBy(LABEL).count().collect()}
+    for label in sorted(set(counts) - set(labels)):
+        raise DataContractError(
+            f"label {label!r}",
+            f"{counts[label]} training rows have it, but it is not among the labels",
+            allowed=", ".join(labels),
+            remedy="take the labels from label_values of the same table",
+        )
+    for label in labels:
+        if label not in counts:
+            raise DataContractError(
+                f"label {label!r}",
+                "no training row has it, so it cannot be learnt",
+                allowed=", ".join(f"{name} ({count} rows)" for name, count in sorted(counts.items())),
+                remedy="take the labels from label_values of the same table",
+            )
 
 
 def train(
@@ -165,7 +198,8 @@ def train(
     ConfigError
         Unknown algorithm.
     DataContractError
-        Fewer than two classes.
+        Fewer than two classes; a training label that is not in ``labels`` or one of ``labels`` without
+        training rows; features that are null, not finite or of unlike width. Counts are in the message.
     """
     if algorithm not in ALGORITHMS:
         raise ConfigError(
@@ -174,18 +208,23 @@ def train(
             allowed=", ".join(ALGORITHMS),
         )
     check_labels(labels)
+    check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
     rows = features.where((F.col(SPLIT) == TRAIN) & F.col(LABEL).isNotNull())
     indexer = StringIndexerModel.from_labels(list(labels), inputCol=LABEL, outputCol=_INDEX)
-    indexed = ordered_for_fit(indexer.transform(rows), partitions).select(FEATURES, _INDEX).cache()
+    indexer.setHandleInvalid("keep")
+    indexed = ordered_for_fit(indexer.transform(rows), partitions).select(FEATURES, LABEL, _INDEX).cache()
     try:
-        first = indexed.first()
-        width = len(first[FEATURES]) if first is not None else 0
-        estimator = ALGORITHMS[algorithm](hyperparameters, width, len(labels))
+        facts = feature_facts(indexed, FEATURES, f"training {algorithm}")
+        _check_classes(indexed, labels)
+        # The metadata says how many classes there are, so that MLlib need not run a job to count them.
+        nominal = {"ml_attr": {"type": "nominal", "vals": list(labels)}}
+        target = indexed.select(FEATURES, F.col(_INDEX).alias(_INDEX, metadata=nominal))
+        estimator = ALGORITHMS[algorithm](hyperparameters, facts.width, len(labels))
         for param, value in (
             ("featuresCol", FEATURES), ("labelCol", _INDEX), ("predictionCol", _PREDICTED),
             ("rawPredictionCol", _RAW),
         ):  # fmt: skip
             estimator.set(estimator.getParam(param), value)
-        return Classifier(algorithm, tuple(labels), PipelineModel([estimator.fit(indexed)]))
+        return Classifier(algorithm, tuple(labels), PipelineModel([estimator.fit(target)]))
     finally:
         indexed.unpersist()

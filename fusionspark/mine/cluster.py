@@ -8,29 +8,30 @@ from typing import Any
 from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeans, KMeansModel
 from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, ROW_ID
 from fusionspark.errors import ConfigError, DataContractError, nearest
+from fusionspark.mine.checks import check_columns, feature_facts
 from fusionspark.tables import ordered_for_fit
 
 #: Rows above which the silhouette is taken on a sample, chosen by a hash of row_id.
 SILHOUETTE_ROWS = 20_000
 
 
-def _kmeans(k: int, seed: int, max_iter: int) -> Any:
+def _kmeans(k: int, seed: int, max_iter: int, dense: float) -> Any:
     estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
-    # On dense vectors `block` takes half the time of what `auto` picks.
-    return estimator.setSolver("block")
+    # On dense vectors `block` takes half the time of what `auto` picks; on sparse ones it would fill them.
+    return estimator.setSolver("block" if dense >= 0.5 else "row")
 
 
-def _bisecting_kmeans(k: int, seed: int, max_iter: int) -> Any:
+def _bisecting_kmeans(k: int, seed: int, max_iter: int, dense: float) -> Any:
     return BisectingKMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
 
 
 #: Name in the configuration -> (builder, model class).
-ALGORITHMS: Mapping[str, tuple[Callable[[int, int, int], Any], Any]] = {
+ALGORITHMS: Mapping[str, tuple[Callable[[int, int, int, float], Any], Any]] = {
     "kmeans": (_kmeans, KMeansModel),
     "bisecting_kmeans": (_bisecting_kmeans, BisectingKMeansModel),
 }
@@ -51,7 +52,7 @@ def train(
     ConfigError
         Unknown algorithm.
     DataContractError
-        Fewer rows than clusters.
+        Fewer distinct rows than clusters; features that are null, not finite or of unlike width.
     """
     if algorithm not in ALGORITHMS:
         raise ConfigError(
@@ -59,17 +60,22 @@ def train(
             f"{algorithm!r} is unknown{nearest(algorithm, ALGORITHMS)}",
             allowed=", ".join(ALGORITHMS),
         )
+    if k < 2:
+        raise ConfigError("mine.cluster.k", str(k), allowed="at least 2")
+    check_columns(features, [ROW_ID], FEATURES)
     rows = ordered_for_fit(features.select(ROW_ID, FEATURES), partitions).cache()
     try:
-        count = rows.count()
-        if count < k:
+        facts = feature_facts(rows, FEATURES, "clustering")
+        content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
+        distinct = rows.select(content.alias("content")).distinct().limit(k).count()
+        if distinct < k:
             raise DataContractError(
                 "mine.cluster.k",
-                f"{k} clusters of {count} rows",
-                allowed=f"2 to {count}" if count >= 2 else "needs at least 2 rows",
-                remedy=f"--set mine.cluster.k={max(2, count // 2)}, or give more rows",
+                f"{k} clusters of {facts.rows} rows, of which {distinct} are distinct",
+                allowed=f"2 to {distinct}" if distinct >= 2 else "needs at least 2 distinct rows",
+                remedy=f"--set mine.cluster.k={max(2, distinct // 2)}, or give more rows",
             )
-        return ALGORITHMS[algorithm][0](k, seed, max_iter).fit(rows)  # type: ignore[no-any-return]
+        return ALGORITHMS[algorithm][0](k, seed, max_iter, facts.dense).fit(rows)  # type: ignore[no-any-return]
     finally:
         rows.unpersist()
 
@@ -83,18 +89,24 @@ def assign(model: KMeansModel | BisectingKMeansModel, features: DataFrame) -> Da
     """The cluster of every row and its Euclidean distance to the centre (`columns.CLUSTERS_DDL`); lazy."""
     spark = features.sparkSession
     centres = spark.createDataFrame(
-        [(i, [float(x) for x in centre]) for i, centre in enumerate(model.clusterCenters())],
-        f"{CLUSTER} int, __centre array<double>",
+        [(i, [float(x) for x in c], float(c @ c)) for i, c in enumerate(model.clusterCenters())],
+        f"{CLUSTER} int, __centre array<double>, __square double",
     )
-    squared = F.aggregate(
-        F.zip_with(vector_to_array(F.col(FEATURES)), F.col("__centre"), lambda x, c: (x - c) * (x - c)),
-        F.lit(0.0),
-        lambda total, x: total + x,
+    row, centre = F.unwrap_udt(F.col(FEATURES)), F.col("__centre")
+    dense = F.zip_with(row["values"], centre, lambda x, c: (x - c) * (x - c))
+    # A sparse row costs its non-zeros only: |x - c|^2 = |c|^2 + sum over them of x (x - 2 c).
+    sparse = F.zip_with(row["indices"], row["values"], lambda i, x: x * (x - 2.0 * F.get(centre, i)))
+    squared = F.when(row["type"] == 1, _total(dense)).otherwise(
+        F.greatest(F.lit(0.0), F.col("__square") + _total(sparse))
     )
     assigned = model.transform(features.select(ROW_ID, FEATURES))
     return assigned.join(F.broadcast(centres), CLUSTER).select(
         ROW_ID, CLUSTER, F.sqrt(squared).alias(DISTANCE)
     )
+
+
+def _total(numbers: Column) -> Column:
+    return F.aggregate(numbers, F.lit(0.0), lambda total, x: total + x)
 
 
 def silhouette(clusters: DataFrame, features: DataFrame, rows: int) -> tuple[float | None, int]:
@@ -107,7 +119,9 @@ def silhouette(clusters: DataFrame, features: DataFrame, rows: int) -> tuple[flo
         share = int(1_000_000 * SILHOUETTE_ROWS / rows)
         joined = joined.where(F.pmod(F.xxhash64(F.lit("silhouette"), ROW_ID), F.lit(1_000_000)) < share)
     # The evaluator refuses sparse and dense vectors in one column.
-    joined = joined.withColumn(FEATURES, array_to_vector(vector_to_array(F.col(FEATURES)))).cache()
+    joined = joined.withColumn(FEATURES, array_to_vector(vector_to_array(F.col(FEATURES))))
+    # One partition in a fixed order: the mean is then the same to the last digit in every run.
+    joined = ordered_for_fit(joined, 1).cache()
     try:
         used = joined.count()
         if joined.select(CLUSTER).distinct().count() < 2:

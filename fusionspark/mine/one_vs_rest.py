@@ -59,6 +59,8 @@ class LinearSVCOneVsRest(
         At least 2; ``labelCol`` holds 0.0 to ``numClasses - 1``.
     """
 
+    _input_kwargs: dict[str, Any]
+
     @keyword_only
     def __init__(
         self,
@@ -76,9 +78,47 @@ class LinearSVCOneVsRest(
         self._set(**self._input_kwargs)
 
     @keyword_only
-    def setParams(self, **kwargs: Any) -> LinearSVCOneVsRest:
+    def setParams(
+        self,
+        *,
+        numClasses: int = 2,
+        featuresCol: str = "features",
+        labelCol: str = "label",
+        predictionCol: str = "prediction",
+        rawPredictionCol: str = "rawPrediction",
+        maxIter: int = 100,
+        regParam: float = 0.0,
+    ) -> LinearSVCOneVsRest:
         """Set Params by keyword."""
-        return self._set(**kwargs)
+        return self._set(**self._input_kwargs)
+
+    def setNumClasses(self, value: int) -> LinearSVCOneVsRest:
+        """Set the number of classes."""
+        return self._set(numClasses=value)
+
+    def setFeaturesCol(self, value: str) -> LinearSVCOneVsRest:
+        """Set the vector column."""
+        return self._set(featuresCol=value)
+
+    def setLabelCol(self, value: str) -> LinearSVCOneVsRest:
+        """Set the column of class indices."""
+        return self._set(labelCol=value)
+
+    def setPredictionCol(self, value: str) -> LinearSVCOneVsRest:
+        """Set the column for the index of the largest margin."""
+        return self._set(predictionCol=value)
+
+    def setRawPredictionCol(self, value: str) -> LinearSVCOneVsRest:
+        """Set the column for the vector of margins."""
+        return self._set(rawPredictionCol=value)
+
+    def setMaxIter(self, value: int) -> LinearSVCOneVsRest:
+        """Set the largest number of iterations of each machine."""
+        return self._set(maxIter=value)
+
+    def setRegParam(self, value: float) -> LinearSVCOneVsRest:
+        """Set the weight of the L2 penalty."""
+        return self._set(regParam=value)
 
     def _fit(self, dataset: DataFrame) -> LinearSVCOneVsRestModel:
         from pyspark.ml.classification import LinearSVC
@@ -124,9 +164,9 @@ class LinearSVCOneVsRestModel(Model, _Params, MLReadable["LinearSVCOneVsRestMode
             result = renamed.transform(result)
             margins.append(raw)
         if len(margins) == 1:
-            array = vector_to_array(margins[0])
+            array = vector_to_array(F.col(margins[0]))
         else:
-            array = F.array(*[vector_to_array(raw)[1] for raw in margins])
+            array = F.array(*[vector_to_array(F.col(raw))[1] for raw in margins])
         scores = f"{self.uid}__margins"
         result = result.withColumn(scores, array)
         best = (F.array_position(scores, F.array_max(scores)) - 1).cast("double")

@@ -34,7 +34,7 @@ class WrapperReader(MLReader[Any]):
     def load(self, path: str) -> Any:
         """Read the model in ``path``, from any process."""
         metadata = DefaultParamsReader.loadMetadata(path, self.sc)
-        inner = [
+        inner: list[Any] = [
             DefaultParamsReader.loadParamsInstance(f"{path}/models/{i}", self.sc)
             for i in range(metadata["models"])
         ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pyspark.ml import Estimator, Pipeline, Transformer
-from pyspark.ml.feature import IDF, CountVectorizer, Normalizer
+from pyspark.ml.feature import IDF, Normalizer
 
 from fusionspark.columns import CLEAN_TEXT, TABLE_BLOCK, TEXT, TFIDF_BLOCK, TOKENS
 from fusionspark.config import Columns, Prepare
 from fusionspark.prepare.table_encoder import TableEncoder
 from fusionspark.prepare.text_stages import TextCleaner, WordTokenizer
+from fusionspark.prepare.vocabulary import WordCounter
 
 #: Columns that only carry values between two stages of this room.
 SCRATCH = ("__counts", "__weighted")
@@ -32,11 +33,11 @@ def feature_pipeline(columns: Columns, settings: Prepare) -> Pipeline:
     if columns.text and settings.tfidf_features:
         counts, weighted = SCRATCH
         stages += [
-            CountVectorizer(
+            WordCounter(
                 inputCol=TOKENS,
                 outputCol=counts,
                 vocabSize=settings.tfidf_features,
-                minDF=float(settings.tfidf_min_rows),
+                minRows=settings.tfidf_min_rows,
             ),
             IDF(inputCol=counts, outputCol=weighted),
             # Unit length, so that a long text does not weigh more than a short one.

@@ -9,6 +9,7 @@ from fusionspark.prepare.split import assign_split
 from fusionspark.prepare.stages import feature_pipeline, text_pipeline
 from fusionspark.prepare.table_encoder import TableEncoder
 from fusionspark.prepare.text_stages import WordTokenizer
+from fusionspark.prepare.vocabulary import WordCounter
 from fusionspark.tables import ordered_for_fit
 
 
@@ -111,3 +112,15 @@ def test_date_split_says_when_it_cannot_be_done(spark):
         assign_split(df, Split(by="date"), seed=1, date="d")
     with pytest.raises(DataContractError, match="1 different days are too few"):
         assign_split(df.where("d is not null"), Split(by="date"), seed=1, date="d")
+
+
+@pytest.mark.smoke
+def test_vocabulary_breaks_ties_by_name_whatever_the_order_of_rows(spark):
+    rows = [(str(i), [word]) for i, word in enumerate(["d", "c", "b", "a", "z", "z"])]
+    for order in (rows, rows[::-1]):
+        df = spark.createDataFrame(order, "row_id string, tokens array<string>").repartition(3)
+        assert WordCounter(vocabSize=3, minRows=1).fit(df).vocabulary == ["z", "a", "b"]
+    twice = spark.createDataFrame([(["a", "a"],), (["b"],), (["b"],)], "tokens array<string>")
+    assert WordCounter(minRows=2).fit(twice).vocabulary == ["b"], "rows are counted, not occurrences"
+    none = WordCounter(minRows=9).fit(twice).transform(twice).collect()
+    assert {row["counts"].numNonzeros() for row in none} == {0}
