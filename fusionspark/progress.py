@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 INTERVAL = 0.5
 #: Seconds between two lines where the output is a log and no terminal.
 LOG_INTERVAL = 10.0
+#: The stages under way, outermost first, each by its name and end; only the innermost one prints.
+_under_way: list[tuple[str, threading.Event]] = []
 
 
 @contextmanager
@@ -31,13 +33,14 @@ def stage(
     name : str
         Name of the stage.
     note : callable, optional
-        Returns what else to say, rows per second for example.
+        Returns what else to say, rows per second and the time left for example.
     total : int
         Tasks expected; 0 where unknown.
     """
     context = spark.sparkContext
     context.setJobGroup(name, f"fusionspark: {name}")
     started, done = time.monotonic(), threading.Event()
+    _under_way.append((name, done))
     terminal = sys.stderr.isatty()
 
     def line() -> str:
@@ -49,14 +52,17 @@ def stage(
         said = f"{name}: {spent:4.0f} s"
         if tasks:
             said += f", {finished} of {tasks} tasks"
+        if note:
+            return f"{said}, {note()}"
         if finished and tasks > finished:
             said += f", about {spent * (tasks - finished) / finished:.0f} s left in this step"
-        extra = note() if note else ""
-        return f"{said}, {extra}" if extra else said
+        return said
 
     def watch() -> None:
         last = started
         while not done.wait(INTERVAL):
+            if _under_way[-1][1] is not done:
+                continue
             if terminal:
                 print(f"\r\x1b[2K  {line()}", end="", file=sys.stderr, flush=True)
             elif time.monotonic() - last >= LOG_INTERVAL:
@@ -72,4 +78,6 @@ def stage(
         watcher.join()
         if terminal:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-        context.setJobGroup("", "")
+        _under_way.remove((name, done))
+        outer = _under_way[-1][0] if _under_way else ""
+        context.setJobGroup(outer, f"fusionspark: {outer}" if outer else "")

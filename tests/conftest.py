@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tiny_bert import tiny_bert
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+__all__ = ["tiny_bert"]
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

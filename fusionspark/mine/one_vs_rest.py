@@ -34,9 +34,10 @@ from fusionspark.mine.persist import WrapperReader, WrapperWriter
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-#: Relative change of the objective at which a machine is done. The hinge loss is not smooth, so MLlib's OWLQN
-#: creeps on through thousands of line searches, each a Spark job; on the drug reviews 1e-6 took 100 iterations
-#: and 24 s a machine, 1e-2 took 38 and 5 s, with the same ranking of new rows (AUC 0.853 and 0.856).
+#: Relative change of the objective at which a machine is done. The hinge loss is not smooth, so MLlib's
+#: OWLQN creeps on through thousands of line searches, each a Spark job; on the drug reviews 1e-6 took
+#: 100 iterations and 24 s a machine, 1e-2 took 38 and 5 s, with the same ranking of new rows (AUC 0.853
+#: and 0.856).
 TOLERANCE = 1e-2
 
 

@@ -17,7 +17,7 @@ from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.pipeline.context import Context, check_quarantine
-from fusionspark.pipeline.rooms import ROOMS
+from fusionspark.pipeline.rooms import ROOMS, open_source
 from fusionspark.report.page import REPORT, render
 from fusionspark.tables import RunFolder, newest_run
 
@@ -69,32 +69,49 @@ def run(
     folder = RunFolder(spark, f"{config.output}/runs", check_run_date(run_date), config.table_format)
     ctx = Context(spark, config, folder)
     _check_order(first, last)
-    resume = not folder.is_published() and first == c.STAGES[0]
+    start, stop = c.STAGES.index(first), c.STAGES.index(last) + 1
+    # A run that was published is made anew; one that was stopped goes on after its last whole stage.
+    reusable = start if start else 0 if folder.is_published() else _whole_stages(ctx, stop)
+    for stage in c.STAGES[:start]:
+        _check_whole(ctx, stage, first)
+    if not reusable:
+        # What cannot be opened must not cost the run that is there.
+        open_source(spark, config)
+    for stage in c.STAGES[:reusable]:
+        ctx.facts[stage] = folder.stage_facts(stage) or {}
+        say(f"{stage}: whole from an earlier start, {ctx.facts[stage]['rows']} rows")
     folder.unpublish()
-    start = c.STAGES.index(first)
-    still_whole = True
-    for i, stage in enumerate(c.STAGES[: c.STAGES.index(last) + 1]):
-        facts = folder.stage_facts(stage)
-        whole = facts is not None and facts["config_digest"] == config.stage_digest(stage)
-        if facts is not None and (i < start or (resume and still_whole)) and whole:
-            ctx.facts[stage] = facts
-            say(f"{stage}: whole from an earlier start, {facts['rows']} rows")
-            continue
-        if i < start:
-            raise ConfigError(
-                f"--from {first}",
-                f"stage {stage!r} of {folder.path} is "
-                + ("missing" if facts is None else "made with another configuration"),
-                remedy=f"run without --from, or with --from {stage}",
-            )
-        if still_whole:
-            for later in c.STAGES[i:]:
-                folder.forget_stage(later)
-        still_whole = False
+    for stage in c.STAGES[reusable:]:
+        folder.forget_stage(stage)
+    for stage in c.STAGES[reusable:stop]:
         _run_stage(ctx, stage, say)
     if last != c.STAGES[-1]:
         return None
     return _publish(ctx, {"config_digest": config.digest()})
+
+
+def _is_whole(ctx: Context, stage: str) -> bool:
+    facts = ctx.run.stage_facts(stage)
+    return facts is not None and facts["config_digest"] == ctx.config.stage_digest(stage)
+
+
+def _whole_stages(ctx: Context, stop: int) -> int:
+    """How many stages, from the first one on, an earlier start left whole."""
+    for i, stage in enumerate(c.STAGES[:stop]):
+        if not _is_whole(ctx, stage):
+            return i
+    return stop
+
+
+def _check_whole(ctx: Context, stage: str, first: str) -> None:
+    if not _is_whole(ctx, stage):
+        there = ctx.run.stage_facts(stage) is not None
+        raise ConfigError(
+            f"--from {first}",
+            f"stage {stage!r} of {ctx.run.path} is "
+            + ("made with another configuration" if there else "missing"),
+            remedy=f"run without --from, or with --from {stage}",
+        )
 
 
 def _check_order(first: str, last: str) -> None:

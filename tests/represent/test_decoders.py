@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from tiny_bert import write_modules, write_tokenizer
 
 from fusionspark.represent.loading import EngineSettings, build_engine
 
-from .conftest import write_modules, write_tokenizer
 from .test_encoders import TEXTS, reference
 
 

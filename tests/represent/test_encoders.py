@@ -7,10 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_bert import make_bert, write_modules
 
 from fusionspark.represent.loading import EngineSettings, build_engine, clear_cache, loads
-
-from .conftest import make_bert, write_modules
 
 TEXTS = [
     "the cat sat on the mat",

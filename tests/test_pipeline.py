@@ -1,0 +1,226 @@
+"""The six rooms in a row, on small tables with a tiny language model."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionspark import pipeline
+from fusionspark.config import Config
+from fusionspark.errors import ConfigError, DataContractError, ModelMismatchError, QuarantineLimitError
+from fusionspark.tables import RunFolder, newest_run
+
+DATE = "2026-01-31"
+MOODS = {"good": "the red cat sat on a mat and ran fast", "bad": "the blue dog ran slow over a hill and sat"}
+
+
+def reviews(spark, path: Path, rows: int = 60, extra: list | None = None) -> str:
+    """Reviews whose mood shows in the text, beside a number and a category that say nothing."""
+    made = []
+    for i in range(rows):
+        mood = "good" if i % 2 else "bad"
+        words = MOODS[mood].split()
+        text = " ".join(words[i % 3 :] + words[: i % 5])
+        made.append((f"r{i:03}", text, float(i % 7), "xyz"[i % 3], dt.date(2026, 1, 1 + i % 28), mood))
+    schema = "id string, text string, n double, k string, day date, mood string"
+    spark.createDataFrame([*made, *(extra or [])], schema).write.mode("overwrite").parquet(str(path))
+    return str(path)
+
+
+def settings(path: str, output: Path, model: Path, **changes) -> Config:
+    data = {
+        "output": str(output),
+        "source": {"path": path},
+        "columns": {
+            "key": "id", "text": "text", "numeric": ["n"], "categorical": ["k"], "date": "day",
+            "label": "mood",
+        },
+        "represent": {"model": str(model), "rows_per_task": 20},
+        "mine": {
+            "partitions": 2,
+            "classify": {"algorithms": ["logistic_regression"], "max_iter": 10},
+            "cluster": {"k": 2, "max_iter": 5},
+        },
+    }  # fmt: skip
+    for key, value in changes.items():
+        data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
+    return Config.model_validate(data)
+
+
+def table(spark, config: Config, name: str, kind: str = "runs") -> dict:
+    rows = RunFolder(spark, f"{config.output}/{kind}", DATE).read(name).collect()
+    return {row["row_id"]: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def finished(spark, tmp_path_factory, tiny_bert) -> tuple[Config, dict]:
+    """Configuration and manifest of a whole run over 60 reviews, one without text and two bad rows."""
+    folder = tmp_path_factory.mktemp("finished")
+    extra = [
+        ("empty", None, 1.0, "x", dt.date(2026, 1, 1), "good"),
+        ("r059", "a second row with this key", 1.0, "x", dt.date(2026, 1, 1), "good"),
+        ("inf", "the cat", float("inf"), "x", dt.date(2026, 1, 1), "good"),
+    ]
+    config = settings(reviews(spark, folder / "in", extra=extra), folder / "out", tiny_bert)
+    return config, pipeline.run(spark, config, DATE, say=lambda line: None)
+
+
+@pytest.mark.smoke
+def test_a_whole_run_learns_what_the_text_says_and_accounts_for_every_row(spark, finished):
+    config, manifest = finished
+    run = Path(config.output, "runs", DATE)
+    assert manifest == json.loads((run / "run.json").read_text())
+    assert manifest["rows"] == {"in": 63, "out": 61, "quarantined": 2}
+    assert [stage["name"] for stage in manifest["stages"]] == [
+        "collect", "prepare", "represent", "fuse", "mine", "report",
+    ]  # fmt: skip
+    represent = manifest["represent"]
+    assert represent["texts"] == 60
+    assert represent["distinct"] == represent["encoded"] < 60, "equal texts are encoded once"
+    assert (represent["empty"], represent["reused"], represent["failed"]) == (1, 0, 0)
+    assert manifest["best"] == "logistic_regression"
+    assert manifest["classify"]["logistic_regression"]["test"]["accuracy"] == 1.0
+    assert manifest["cluster"]["k"] == 2
+    reasons = {found["reason"]: found["examples"] for found in manifest["quarantine"]["reasons"]}
+    assert reasons == {"duplicate key": ["r059#2"], "not finite: n": ["inf"]}
+
+    embeddings = table(spark, config, "embeddings")
+    assert embeddings["empty"]["embedding"] is None
+    assert embeddings["empty"]["status"] == "empty"
+    assert {row["model_digest"] for row in embeddings.values()} == {represent["model_digest"]}
+    for name in ("collected", "prepared", "embeddings", "features", "predictions", "clusters"):
+        assert len(table(spark, config, name)) == 61, name
+    assert "logistic_regression" in (run / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_same_rows_in_another_layout_end_in_the_same_tables(spark, tmp_path, tiny_bert, finished):
+    config, _ = finished
+    shuffled = str(tmp_path / "shuffled")
+    spark.read.parquet(config.source.path).orderBy("n").repartition(5).write.parquet(shuffled)
+    again = settings(shuffled, tmp_path / "again", tiny_bert)
+    pipeline.run(spark, again, DATE, say=lambda line: None)
+    for name in ("prepared", "clusters", "predictions", "quarantine"):
+        assert table(spark, again, name) == table(spark, config, name), name
+
+
+@pytest.mark.smoke
+def test_score_applies_the_newest_run_to_rows_without_labels(spark, tmp_path, tiny_bert, finished):
+    config, trained = finished
+    new = tmp_path / "new"
+    rows = spark.read.parquet(config.source.path).where("id LIKE 'r00%' AND text NOT LIKE 'a second%'")
+    rows.drop("mood").write.parquet(str(new))
+    with pytest.raises(ConfigError, match="holds no published run"):
+        pipeline.score(spark, settings(str(new), tmp_path, tiny_bert), DATE, say=lambda line: None)
+    scored = pipeline.score(
+        spark, settings(str(new), Path(config.output), tiny_bert), DATE, say=lambda line: None
+    )
+    assert scored["models_of"] == DATE
+    assert scored["best"] == trained["best"]
+    assert scored["rows"] == {"in": 10, "out": 10, "quarantined": 0}
+    before = table(spark, config, "predictions")
+    for row_id, row in table(spark, config, "predictions", "scores").items():
+        assert row["split"] == "score"
+        assert row["prediction"] == before[row_id]["prediction"]
+        assert row["scores"] == pytest.approx(before[row_id]["scores"], abs=1e-5)
+
+
+def test_another_model_at_score_time_is_refused(spark, tmp_path, finished):
+    from tiny_bert import make_bert
+
+    config, _ = finished
+    other = settings(config.source.path, Path(config.output), make_bert(tmp_path / "other", seed=8))
+    with pytest.raises(ModelMismatchError, match="saved classifiers were trained on"):
+        pipeline.score(spark, other, DATE, say=lambda line: None)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_and_a_changed_one_starts_where_it_changed(spark, tmp_path, tiny_bert):
+    config = settings(reviews(spark, tmp_path / "in"), tmp_path / "out", tiny_bert)
+    said: list[str] = []
+    assert pipeline.run(spark, config, DATE, last="represent", say=said.append) is None
+    assert newest_run(spark, f"{config.output}/runs") is None, "not published half-way"
+    said.clear()
+    manifest = pipeline.run(spark, config, DATE, say=said.append)
+    assert [line for line in said if "whole from an earlier start" in line][2].startswith("represent: whole")
+    assert manifest["rows"]["out"] == 60
+
+    fewer = settings(config.source.path, tmp_path / "out", tiny_bert, fuse={"weights": {"table": 0.0}})
+    with pytest.raises(ConfigError, match=r"'fuse' of .* is made with another"):
+        pipeline.run(spark, fewer, DATE, first="mine", say=said.append)
+    assert newest_run(spark, f"{config.output}/runs") is not None, "a refused command costs nothing"
+    manifest = pipeline.run(spark, fewer, DATE, first="fuse", say=said.append)
+    assert set(manifest["features"]) == {"text", "tfidf"}
+
+    gone = settings(str(tmp_path / "gone"), tmp_path / "out", tiny_bert)
+    with pytest.raises(ConfigError, match="gone"):
+        pipeline.run(spark, gone, DATE, say=said.append)
+    assert newest_run(spark, f"{config.output}/runs").manifest() == manifest
+
+
+def test_too_many_bad_rows_stop_the_run_before_it_is_published(spark, tmp_path, tiny_bert):
+    bad = [(None, "no key", 1.0, "x", dt.date(2026, 1, 1), "good")] * 20
+    source = reviews(spark, tmp_path / "in", extra=bad)
+    with pytest.raises(QuarantineLimitError, match=r"20 of 80 rows \(25.0%\) are bad.*max_quarantined"):
+        pipeline.run(spark, settings(source, tmp_path / "out", tiny_bert), DATE, say=lambda line: None)
+    assert newest_run(spark, str(tmp_path / "out/runs")) is None
+    quarantine = RunFolder(spark, str(tmp_path / "out/runs"), DATE).read("quarantine")
+    assert quarantine.count() == 20, "the bad rows can be read"
+
+
+def test_empty_table_one_class_and_fewer_rows_than_clusters(spark, tmp_path, tiny_bert):
+    def attempt(**changes):
+        config = settings(source, tmp_path / "out", tiny_bert, **changes)
+        return pipeline.run(spark, config, DATE, say=lambda line: None)
+
+    source = reviews(spark, tmp_path / "in")
+    with pytest.raises(DataContractError, match="has no rows"):
+        attempt(source={"path": source, "where": "n > 100"})
+    with pytest.raises(DataContractError, match=r"1 class\(es\): 'good'"):
+        attempt(source={"path": source, "where": "mood = 'good'"})
+    with pytest.raises(DataContractError, match=r"mine\.cluster\.k: 50 clusters of"):
+        attempt(mine={"partitions": 1, "cluster": {"k": 50}, "classify": {"algorithms": []}})
+
+
+@pytest.mark.slow
+def test_without_text_or_without_label(spark, tmp_path, tiny_bert):
+    source = reviews(spark, tmp_path / "in")
+    columns = {"key": ["id"], "text": [], "numeric": ["n"], "categorical": ["k"], "label": "mood"}
+    manifest = pipeline.run(
+        spark, settings(source, tmp_path / "a", tiny_bert, columns=columns), DATE, say=lambda line: None
+    )
+    assert manifest["represent"] is None
+    assert set(manifest["features"]) == {"table"}
+    columns = {"key": ["id"], "text": ["text"], "numeric": [], "categorical": [], "label": None}
+    manifest = pipeline.run(
+        spark, settings(source, tmp_path / "b", tiny_bert, columns=columns), DATE, say=lambda line: None
+    )
+    assert manifest["classify"] == {}
+    assert manifest["best"] is None
+    assert manifest["cluster"]["k"] == 2
+
+
+def test_split_by_date_tests_on_the_latest_days(spark, tmp_path, tiny_bert):
+    config = settings(reviews(spark, tmp_path / "in"), tmp_path / "out", tiny_bert, split={"by": "date"})
+    pipeline.run(spark, config, DATE, last="prepare", say=lambda line: None)
+    days = {"train": set(), "validation": set(), "test": set()}
+    for row in table(spark, config, "prepared").values():
+        days[row["split"]].add(row["day"])
+    assert max(days["train"]) < min(days["validation"])
+    assert max(days["validation"]) < min(days["test"])
+
+
+@pytest.mark.parametrize("date", ["2026-1-31", "yesterday", "../2026-01-31", "20260131"])
+def test_run_dates_are_dates(spark, tmp_path, tiny_bert, date):
+    config = settings("nowhere", tmp_path, tiny_bert)
+    with pytest.raises(ConfigError, match="YYYY-MM-DD"):
+        pipeline.run(spark, config, date)
+
+
+def test_stages_out_of_order_or_unknown(spark, tmp_path, tiny_bert):
+    config = settings("nowhere", tmp_path, tiny_bert)
+    with pytest.raises(ConfigError, match="comes after"):
+        pipeline.run(spark, config, DATE, first="mine", last="fuse")
+    with pytest.raises(ConfigError, match="'bake' is no stage"):
+        pipeline.run(spark, config, DATE, last="bake")
