@@ -105,6 +105,7 @@ def test_the_same_rows_in_another_layout_end_in_the_same_tables(spark, tmp_path,
         assert table(spark, again, name) == table(spark, config, name), name
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_score_applies_the_newest_run_to_rows_without_labels(spark, tmp_path, tiny_bert, finished):
     config, trained = finished
@@ -169,6 +170,7 @@ def test_too_many_bad_rows_stop_the_run_before_it_is_published(spark, tmp_path, 
     assert quarantine.count() == 20, "the bad rows can be read"
 
 
+@pytest.mark.slow
 def test_empty_table_one_class_and_fewer_rows_than_clusters(spark, tmp_path, tiny_bert):
     def attempt(**changes):
         config = settings(source, tmp_path / "out", tiny_bert, **changes)
@@ -179,8 +181,8 @@ def test_empty_table_one_class_and_fewer_rows_than_clusters(spark, tmp_path, tin
         attempt(source={"path": source, "where": "n > 100"})
     with pytest.raises(DataContractError, match=r"1 class\(es\): 'good'"):
         attempt(source={"path": source, "where": "mood = 'good'"})
-    with pytest.raises(DataContractError, match=r"mine\.cluster\.k: 50 clusters of"):
-        attempt(mine={"partitions": 1, "cluster": {"k": 50}, "classify": {"algorithms": []}})
+    with pytest.raises(DataContractError, match=r"mine\.cluster\.k: 90 clusters of"):
+        attempt(mine={"partitions": 1, "cluster": {"k": 90}, "classify": {"algorithms": []}})
 
 
 @pytest.mark.slow
@@ -201,6 +203,7 @@ def test_without_text_or_without_label(spark, tmp_path, tiny_bert):
     assert manifest["cluster"]["k"] == 2
 
 
+@pytest.mark.slow
 def test_split_by_date_tests_on_the_latest_days(spark, tmp_path, tiny_bert):
     config = settings(reviews(spark, tmp_path / "in"), tmp_path / "out", tiny_bert, split={"by": "date"})
     pipeline.run(spark, config, DATE, last="prepare", say=lambda line: None)

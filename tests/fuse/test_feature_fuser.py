@@ -220,6 +220,7 @@ def test_fit_is_the_same_to_the_last_digit_for_every_partitioning(spark: SparkSe
     assert all(model.blocks == models[0].blocks for model in models)
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_save_and_load_alone_and_in_a_pipeline(spark: SparkSession, tmp_path: Path) -> None:
     from pyspark.ml import Pipeline, PipelineModel

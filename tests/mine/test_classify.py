@@ -104,6 +104,7 @@ def test_margins_of_one_against_the_rest_are_the_machines_own(spark: SparkSessio
     assert model.predict(df).where("row_id = 'b01'").first().scores == pytest.approx(margins)
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_predictions_are_equal_for_every_partitioning(spark: SparkSession, algorithm: str) -> None:
@@ -112,6 +113,7 @@ def test_predictions_are_equal_for_every_partitioning(spark: SparkSession, algor
     assert found[1:] == found[:-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [1, 90])
 def test_one_partition_and_more_partitions_than_rows(spark: SparkSession, partitions: int) -> None:
     df = blobs(spark)
@@ -119,6 +121,7 @@ def test_one_partition_and_more_partitions_than_rows(spark: SparkSession, partit
     assert all(row.prediction == row.label for row in rows)
 
 
+@pytest.mark.slow
 def test_the_weight_of_a_feature_matters(spark: SparkSession) -> None:
     from pyspark.ml.functions import array_to_vector, vector_to_array
     from pyspark.sql import functions as F
@@ -146,6 +149,7 @@ def test_label_unseen_in_training_stays_as_a_row_and_as_an_error(spark: SparkSes
     assert (rows["y"].label, rows["y"].prediction) == (None, "b")
 
 
+@pytest.mark.slow
 def test_class_with_one_row(spark: SparkSession) -> None:
     df = blobs(spark, "ab").unionByName(table(spark, [("c", "train", "c", [0.0, 60.0])]))
     for algorithm in NAMES:
@@ -199,6 +203,7 @@ def test_features_must_be_vectors_of_one_width(spark: SparkSession) -> None:
         train(df.drop("features"), "linear_svc")
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_save_and_load(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:

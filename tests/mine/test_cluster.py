@@ -65,6 +65,7 @@ def test_blobs_become_clusters_with_their_distances(spark: SparkSession, algorit
     assert used == 45
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_clusters_are_equal_for_every_partitioning(spark: SparkSession, algorithm: str) -> None:
@@ -142,6 +143,7 @@ def test_silhouette_takes_a_repeatable_sample(spark: SparkSession, monkeypatch: 
     assert found[1:] == found[:-1]
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_save_and_load(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:

@@ -67,6 +67,7 @@ def test_empty_constant_and_all_null_columns(spark):
     assert TableEncoder(numericCols=["n"]).fit(empty).transform(df).count() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 def test_feature_pipeline_is_the_same_for_any_partitioning_and_survives_saving(spark, tmp_path):
     words = [["the", "cat"], ["the", "dog"], ["a", "cat"], ["a", "dog"], ["the"], []] * 4

@@ -40,6 +40,7 @@ def test_by_hand(spark):
     assert (second["id"], second["terms"], second["labels"]) == (2, ["dog", "bone"], {})
 
 
+@pytest.mark.slow
 def test_partitioning_changes_nothing(spark):
     clusters, prepared = frames(spark)
     expected = json.dumps(summarise(clusters.coalesce(1), prepared.coalesce(1)))

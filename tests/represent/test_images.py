@@ -99,6 +99,7 @@ def test_paths_stay_inside_the_root(tmp_path):
     assert read_picture(str(tmp_path / "none.png")) is None
 
 
+@pytest.mark.slow
 def test_binary_and_path_columns(spark, tiny_vit, tmp_path):
     (tmp_path / "red.png").write_bytes(png((255, 0, 0)))
     binary = spark.createDataFrame(
