@@ -177,6 +177,7 @@ def test_an_unexpected_error_is_said_in_a_sentence_before_its_trace(command, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_run_report_and_score_end_to_end(spark, command, tmp_path, tiny_bert):
     """Odd texts pass through: a megabyte of words, white space only, none, hostile markup."""
     path = reviews(spark, tmp_path / "in")

@@ -176,7 +176,8 @@ class LinearSVCOneVsRestModel(Model, _Params, MLReadable["LinearSVCOneVsRestMode
             array = F.array(*[vector_to_array(F.col(raw))[1] for raw in margins])
         scores = f"{self.uid}__margins"
         result = result.withColumn(scores, array)
-        best = (F.array_position(scores, F.array_max(scores)) - 1).cast("double")
+        # As SQL: in Spark 3.5 the function takes no column as the value to look for.
+        best = F.expr(f"cast(array_position({scores}, array_max({scores})) - 1 as double)")
         return (
             result.withColumn(self.getRawPredictionCol(), array_to_vector(F.col(scores)))
             .withColumn(self.getPredictionCol(), best)
