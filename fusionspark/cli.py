@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fusionspark.columns import STAGES, TEST
-from fusionspark.config import Config, load
+from fusionspark.config import Config
+from fusionspark.config_file import load
 from fusionspark.errors import FusionSparkError
 from fusionspark.session import open_session
 

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("columns",),
     ("config",),
+    ("config_file",),
     ("session", "tables", "progress"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),

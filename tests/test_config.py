@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from fusionspark.columns import STAGES
-from fusionspark.config import REDACTED, Config, load
+from fusionspark.config import REDACTED, Config
+from fusionspark.config_file import load
 from fusionspark.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
