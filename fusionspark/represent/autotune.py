@@ -62,7 +62,7 @@ def check_quality(
     """
     exact = build_engine(replace(settings, precision="float32"), device).encode(sample)
     found = build_engine(settings, device).encode(sample)
-    report = compare(exact.embeddings, found.embeddings)
+    report = compare(exact.embeddings, found.embeddings, same_space=settings.precision != "static")
     require(settings.precision, report, floors or QualityFloors())
     return report
 
@@ -102,7 +102,7 @@ def choose_precision(
             speed, vectors = _measure(
                 replace(settings, precision=precision), texts, device, at_least=exact_speed
             )
-            report = compare(exact, vectors)
+            report = compare(exact, vectors, same_space=precision != "static")
             require(precision, report, floors or QualityFloors())
         except FusionSparkError as error:
             refused = str(error)

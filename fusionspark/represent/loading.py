@@ -6,6 +6,7 @@ loaded model is kept under everything that decides what it is: digest, device, p
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -143,11 +144,18 @@ def _load_static(source: ModelSource, settings: EngineSettings, device: Device) 
 
 
 def effective_digest(settings: EngineSettings) -> str:
-    """Digest of the files that make the vectors: the distilled ones where precision is ``static``."""
+    """Digest of what makes the vectors; two that differ must never be mixed in one table.
+
+    The model's own for float32 and the half precisions, which differ by rounding; another one for
+    ``int8``; that of the distilled files for ``static``.
+    """
     source = resolve_model(settings.model)
     if settings.precision == "static" and source.kind == "folder":
         source = distill(source, settings.cache_dir, settings.model_digest)
-    return source.digest()
+    digest = source.digest()
+    if settings.precision == "int8":
+        return hashlib.sha256(f"{digest} int8".encode()).hexdigest()
+    return digest
 
 
 def _dimension(encoder: Encoder, vocabulary: Vocabulary) -> int:

@@ -93,7 +93,9 @@ def test_report_by_hand():
     report = compare(reference, reference * np.float32(3))
     assert (report.texts, report.overlap_at_10) == (3, 1.0)
     assert report.mean_cosine == pytest.approx(1.0)
-    other = compare(reference, np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32))
+    other = compare(
+        reference, np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32), same_space=False
+    )
     assert other.mean_cosine is None  # another space: cosines mean nothing there
 
 

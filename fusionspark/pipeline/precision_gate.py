@@ -1,0 +1,89 @@
+"""Which precision a run encodes with: the configured one if it passes the quality gate, or the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark.errors import ConfigError
+from fusionspark.pipeline.context import Context
+from fusionspark.represent.autotune import Choice, check_quality, choose_precision
+from fusionspark.represent.loading import EngineSettings, clear_cache
+from fusionspark.represent.quality import QualityFloors, QualityReport
+
+#: Precisions whose vectors differ from float32 by more than rounding.
+COMPRESSED = ("int8", "static")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The precision of a run, and what was measured to decide on it (for the manifest)."""
+
+    precision: str
+    facts: dict[str, Any]
+
+
+def decide(ctx: Context, settings: EngineSettings, texts: DataFrame) -> Decision:
+    """Resolve ``auto`` and hold compressed precisions against float32 on a sample of ``texts``.
+
+    Both are measured in a Spark task, so on a machine that will encode. New rows that meet the models of
+    an earlier run are encoded as that run did.
+
+    Parameters
+    ----------
+    texts : DataFrame
+        The distinct prepared texts in `columns.CLEAN_TEXT`.
+
+    Raises
+    ------
+    ConfigError
+        A compressed precision is below a floor; all figures are in the message.
+    """
+    if ctx.kept:
+        trained = ctx.kept.manifest().get("represent") or {}
+        precision = settings.precision
+        return Decision(trained.get("precision", precision) if precision == "auto" else precision, {})
+    if settings.precision not in (*COMPRESSED, "auto"):
+        return Decision(settings.precision, {})
+    gate = ctx.config.represent.quality
+    floors = QualityFloors(gate.mean_cosine, gate.p1_cosine, gate.overlap_at_10)
+    # The lowest digests are a random sample that is the same for every layout of the table.
+    sample = [
+        row[0]
+        for row in texts.select(c.CLEAN_TEXT).orderBy(F.sha2(c.CLEAN_TEXT, 256)).limit(gate.sample).collect()
+    ]
+    if len(sample) < 2:
+        return Decision("float32" if settings.precision == "auto" else settings.precision, {})
+    if settings.precision == "auto":
+        choice: Choice = _in_a_task(ctx, lambda: choose_precision(settings, sample, floors))
+        trials = [{**asdict(trial), "quality": _figures(trial.quality)} for trial in choice.trials]
+        return Decision(choice.precision, {"trials": trials})
+    report: QualityReport = _in_a_task(ctx, lambda: check_quality(settings, sample, floors))
+    return Decision(settings.precision, {"quality": _figures(report)})
+
+
+def _in_a_task(ctx: Context, measure: Callable[[], Any]) -> Any:
+    def task(_: int) -> tuple[Any, dict[str, str] | None]:
+        try:
+            return measure(), None
+        except ConfigError as error:
+            # Spark would bury it in the trace of a failed task, after trying four times.
+            said = {name: getattr(error, name) for name in ("subject", "problem", "allowed", "remedy")}
+            return None, said
+        finally:
+            # The models that lost would stay in the worker's memory beside the one that is used.
+            clear_cache()
+
+    found, refused = ctx.spark.sparkContext.parallelize([0], 1).map(task).collect()[0]
+    if refused:
+        raise ConfigError(**refused)
+    return found
+
+
+def _figures(report: QualityReport | None) -> dict[str, Any] | None:
+    return None if report is None else asdict(report)
