@@ -8,9 +8,9 @@ from fusionspark.represent.batching import pack, plan, runs
 
 
 def test_plan_puts_the_longest_first_and_keeps_within_the_budget():
-    batches = [part.tolist() for part in plan(np.array([3, 9, 4, 4], dtype=np.int32), budget=12)]
+    batches = [part.tolist() for part in plan(np.array([4, 9, 4, 4], dtype=np.int32), budget=12)]
     # 9 alone (two of 9 would be 18), then 4 + 4 + 3 counted as 3 x 4 = 12.
-    assert batches == [[1], [2, 3, 0]]
+    assert batches == [[1], [0, 2, 3]]
 
 
 def test_a_text_above_the_budget_is_a_batch_of_its_own():
@@ -45,3 +45,11 @@ def test_split_halves_a_batch_text_by_text():
     left, right = pack([[1, 2], [3, 4], [5]]).split()
     assert (left.ids.tolist(), left.lengths.tolist()) == ([1, 2], [2])
     assert (right.ids.tolist(), right.lengths.tolist()) == ([3, 4, 5], [2, 1])
+
+
+def test_plan_leaves_little_padding_once_batches_are_large():
+    lengths = np.random.default_rng(0).gamma(4, 8, 3000).astype(np.int32) + 3
+    batches = list(plan(lengths, 2048))
+    padded = sum(len(part) * int(lengths[part].max()) for part in batches)
+    assert lengths.sum() / padded > 0.95
+    assert len(batches) < 2 * lengths.sum() / 2048, "not at the price of tiny batches"
