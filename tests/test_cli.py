@@ -158,6 +158,7 @@ def test_broken_contract_ends_with_3(command, tmp_path, source):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_too_many_bad_rows_end_with_4(spark, command, tmp_path, tiny_bert):
     bad = reviews(spark, tmp_path / "in", bad=20)
     code, _, said = command("run", conf_file(tmp_path, bad, tiny_bert), "--run-date", DATE)

@@ -160,6 +160,7 @@ def test_a_stopped_run_goes_on_and_a_changed_one_starts_where_it_changed(spark, 
     assert newest_run(spark, f"{config.output}/runs").manifest() == manifest
 
 
+@pytest.mark.slow
 def test_a_torn_file_and_a_value_that_an_expression_fails_on_are_named(spark, tmp_path, tiny_bert):
     source = reviews(spark, tmp_path / "in")
     config = settings(source, tmp_path / "out", tiny_bert)

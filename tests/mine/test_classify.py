@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 NAMES = ["linear_svc", "logistic_regression", "multilayer_perceptron"]
+# One fit a class, each with a job an iteration: many times the jobs of the others.
+PARAMS = [pytest.param(name, marks=pytest.mark.slow if name == "linear_svc" else ()) for name in NAMES]
 CENTRES = {"a": (0.0, 0.0), "b": (6.0, 0.0), "c": (0.0, 6.0)}
 
 
@@ -62,7 +64,7 @@ def predicted(df: DataFrame) -> list[tuple[str, str, dict[str, float]]]:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("algorithm", NAMES)
+@pytest.mark.parametrize("algorithm", PARAMS)
 def test_far_apart_blobs_are_told_apart_on_rows_held_out(spark: SparkSession, algorithm: str) -> None:
     df = blobs(spark)
     out = train(df, algorithm).predict(df)
@@ -81,7 +83,7 @@ def test_far_apart_blobs_are_told_apart_on_rows_held_out(spark: SparkSession, al
             assert sum(row.scores.values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("algorithm", NAMES)
+@pytest.mark.parametrize("algorithm", PARAMS)
 def test_two_classes(spark: SparkSession, algorithm: str) -> None:
     df = blobs(spark, "ab")
     model = train(df, algorithm)
@@ -106,7 +108,7 @@ def test_margins_of_one_against_the_rest_are_the_machines_own(spark: SparkSessio
 
 @pytest.mark.slow
 @pytest.mark.smoke
-@pytest.mark.parametrize("algorithm", NAMES)
+@pytest.mark.parametrize("algorithm", PARAMS)
 def test_predictions_are_equal_for_every_partitioning(spark: SparkSession, algorithm: str) -> None:
     df = blobs(spark, rows=12).cache()
     found = [predicted(train(df.repartition(n), algorithm, max_iter=4).predict(df)) for n in (1, 2, 5, 7)]
@@ -205,7 +207,7 @@ def test_features_must_be_vectors_of_one_width(spark: SparkSession) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
-@pytest.mark.parametrize("algorithm", NAMES)
+@pytest.mark.parametrize("algorithm", PARAMS)
 def test_save_and_load(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:
     from fusionspark.mine.classify import Classifier
 

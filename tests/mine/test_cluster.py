@@ -12,7 +12,8 @@ from fusionspark.errors import ConfigError, DataContractError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-NAMES = ["kmeans", "bisecting_kmeans"]
+# Bisecting runs one k-means after another: several times the jobs.
+NAMES = ["kmeans", pytest.param("bisecting_kmeans", marks=pytest.mark.slow)]
 
 
 def table(spark: SparkSession, vectors: list[Any]) -> DataFrame:

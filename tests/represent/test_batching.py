@@ -9,7 +9,7 @@ from fusionspark.represent.batching import pack, plan, runs
 
 def test_plan_puts_the_longest_first_and_keeps_within_the_budget():
     batches = [part.tolist() for part in plan(np.array([4, 9, 4, 4], dtype=np.int32), budget=12)]
-    # 9 alone (two of 9 would be 18), then 4 + 4 + 3 counted as 3 x 4 = 12.
+    # 9 alone (two of 9 would be 18), then 3 x 4 = 12.
     assert batches == [[1], [0, 2, 3]]
 
 
