@@ -41,7 +41,7 @@ def read_source(spark: SparkSession, source: Source) -> DataFrame:
     """
     options: dict[str, Any] = {**(CSV_OPTIONS if source.format == "csv" else {}), **source.options}
     reader = spark.read.format(source.format).options(**options)
-    place = without_user_info(source.path) if source.path is not None else f"format {source.format!r}"
+    place = place_of(source)
     try:
         df = reader.load(source.path) if source.path is not None else reader.load()
     except (AnalysisException, IllegalArgumentException, Py4JJavaError) as error:
@@ -63,6 +63,11 @@ def read_source(spark: SparkSession, source: Source) -> DataFrame:
     return df
 
 
+def place_of(source: Source) -> str:
+    """Where a source lies, without credentials: its path, or its format where it has none."""
+    return str(without_user_info(source.path) if source.path is not None else f"format {source.format!r}")
+
+
 def _first_line(error: Exception) -> str:
     said = str(getattr(error, "java_exception", None) or error).strip()
     return without_user_info(said.splitlines()[0].rstrip(".")) if said else type(error).__name__
@@ -71,7 +76,7 @@ def _first_line(error: Exception) -> str:
 def unreadable(source: Source, error: Exception) -> DataContractError:
     """Say which source could not be read to its end: a torn file, or a value that an expression fails on."""
     return DataContractError(
-        f"source {without_user_info(source.path or source.format)!r}",
+        f"source {place_of(source)!r}",
         f"a row cannot be read ({_first_line(error)})",
         allowed="whole files, and values that source.derive and source.where can work with",
         remedy="mend the file, or let the expression give null (try_cast, try_divide, try_to_date)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class FusionSparkError(Exception):
@@ -39,6 +40,18 @@ class FusionSparkError(Exception):
         if remedy:
             parts.append(f"Remedy: {remedy}.")
         super().__init__(" ".join(parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by field, as a task sends it to the driver: the message alone would not rebuild it."""
+        return _rebuild, (type(self), self.subject, self.problem, self.allowed, self.remedy)
+
+
+def _rebuild(kind: type[FusionSparkError], *fields: str) -> FusionSparkError:
+    subject, problem, allowed, remedy = fields
+    error = kind.__new__(kind)
+    # A subclass may be made from other arguments; what it says is in these.
+    FusionSparkError.__init__(error, subject, problem, allowed=allowed, remedy=remedy)
+    return error
 
 
 class ConfigError(FusionSparkError, ValueError):

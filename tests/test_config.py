@@ -1,12 +1,17 @@
+from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from fusionspark.columns import STAGES
-from fusionspark.config import REDACTED, Config
+from fusionspark.config import REDACTED, Config, Represent
 from fusionspark.config_file import load
 from fusionspark.errors import ConfigError
+from fusionspark.represent.engine import LONG_TEXT
+from fusionspark.represent.loading import PRECISIONS
+from fusionspark.represent.quality import QualityFloors
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +27,15 @@ def test_base_yaml_lists_every_key_with_its_default():
     default = Config.model_validate({"columns": {"text": ["x"]}}).model_dump()
     default["columns"]["text"] = []
     assert base == default
+
+
+def test_what_represent_repeats_of_the_engine_is_equal():
+    """The room below knows no configuration, so that it can be used without one."""
+    defaults = Represent()
+    assert set(get_args(Represent.model_fields["precision"].annotation)) == set(PRECISIONS)
+    assert set(get_args(Represent.model_fields["long_text"].annotation)) == set(LONG_TEXT)
+    floors = asdict(QualityFloors())
+    assert defaults.quality.model_dump(exclude={"sample"}) == floors
 
 
 def test_every_key_of_base_yaml_has_a_comment_or_commented_children():

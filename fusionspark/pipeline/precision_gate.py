@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
-from fusionspark.errors import ConfigError
+from fusionspark.errors import FusionSparkError
 from fusionspark.pipeline.context import Context
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.loading import EngineSettings, clear_cache
@@ -68,20 +68,19 @@ def decide(ctx: Context, settings: EngineSettings, texts: DataFrame) -> Decision
 
 
 def _in_a_task(ctx: Context, measure: Callable[[], Any]) -> Any:
-    def task(_: int) -> tuple[Any, dict[str, str] | None]:
+    def task(_: int) -> Any:
         try:
-            return measure(), None
-        except ConfigError as error:
-            # Spark would bury it in the trace of a failed task, after trying four times.
-            said = {name: getattr(error, name) for name in ("subject", "problem", "allowed", "remedy")}
-            return None, said
+            return measure()
+        except FusionSparkError as error:
+            # Raised here, Spark would bury it in the trace of a failed task, after trying four times.
+            return error
         finally:
             # The models that lost would stay in the worker's memory beside the one that is used.
             clear_cache()
 
-    found, refused = ctx.spark.sparkContext.parallelize([0], 1).map(task).collect()[0]
-    if refused:
-        raise ConfigError(**refused)
+    found = ctx.spark.sparkContext.parallelize([0], 1).map(task).collect()[0]
+    if isinstance(found, FusionSparkError):
+        raise found
     return found
 
 

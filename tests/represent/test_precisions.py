@@ -93,10 +93,10 @@ def test_report_by_hand():
     report = compare(reference, reference * np.float32(3))
     assert (report.texts, report.overlap_at_10) == (3, 1.0)
     assert report.mean_cosine == pytest.approx(1.0)
-    other = compare(
-        reference, np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32), same_space=False
-    )
+    other = compare(reference, np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32))
     assert other.mean_cosine is None  # another space: cosines mean nothing there
+    rotated = compare(reference, reference[:, ::-1], same_space=False)
+    assert (rotated.mean_cosine, rotated.overlap_at_10) == (None, 1.0)
 
 
 def test_rows_without_a_vector_are_left_out():
