@@ -4,8 +4,9 @@
 
 Strings, integers, booleans and dates must be equal; floats, and the numbers inside arrays, maps and MLlib
 vectors, may differ by the tolerance (absolute below 1, relative above). From run.json the counts, the
-model and the figures of classify and cluster are compared; seconds and loads differ by nature. Prints one
-line a table, with the first differences, and ends with 1 where there are any. Needs no Spark.
+model and the figures of classify and cluster are compared; seconds, model loads and worker processes
+differ by nature. Prints one line a table, with the first differences, and ends with 1 where there are
+any. Needs no Spark.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ KEYS = ("row_id", "algorithm", "stage", "reason")
 RUN_JSON_IGNORED = frozenset(
     {
         "seconds", "seconds_compute", "seconds_tokenize", "spark_version", "config_digest", "model_loads",
-        "output", "started", "ended",
+        "workers", "output", "started", "ended",
     }
 )  # fmt: skip
 SHOWN = 3
