@@ -44,10 +44,12 @@ def _say(line: str) -> None:
 @app.command()
 def run(
     conf: Conf,
+    *,
     overrides: Overrides = None,
     run_date: RunDate = None,
     first: Annotated[str, typer.Option("--from", metavar="STAGE", help=", ".join(STAGES))] = STAGES[0],
     last: Annotated[str, typer.Option("--to", metavar="STAGE", help="Last stage to run.")] = STAGES[-1],
+    full: Annotated[bool, typer.Option("--full", help="Take nothing over from earlier runs.")] = False,
 ) -> None:
     """Run the pipeline; prints the figures that matter and the paths of report.html and run.json."""
     config = load(conf, overrides or [])
@@ -55,7 +57,7 @@ def run(
     from fusionspark import pipeline
 
     date = run_date or pipeline.today()
-    manifest = pipeline.run(spark, config, date, first=first, last=last, say=_say)
+    manifest = pipeline.run(spark, config, date, first=first, last=last, full=full, say=_say)
     folder = f"{config.output}/runs/{date}"
     if manifest is None:
         out.print(f"stages {first} to {last} are whole in {folder}; not published yet", markup=False)
@@ -78,13 +80,13 @@ def score(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
 
 
 @app.command()
-def check(conf: Conf, overrides: Overrides = None) -> None:
+def check(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> None:
     """Resolve the configuration, open the source, print the plan and stop."""
     config = load(conf, overrides or [])
     spark = open_session(config.title, config.spark)
     from fusionspark import pipeline
 
-    source = pipeline.open_source(spark, config)
+    source = pipeline.open_source(spark, config, pipeline.check_run_date(run_date or pipeline.today()))
     out.print(yaml.safe_dump(config.redacted(), sort_keys=False, allow_unicode=True), markup=False)
     table = Table("column", "type", "part", title="Source")
     parts = _parts(config)

@@ -11,8 +11,9 @@ ROW_ID = "row_id"
 SPLIT = "split"
 LABEL = "label"
 
-# Text on its way through the rooms.
+# Text on its way through the rooms, and a hash of all that was collected of a row.
 TEXT = "text"
+CONTENT_HASH = "content_hash"
 CLEAN_TEXT = "clean_text"
 TOKENS = "tokens"
 
@@ -54,7 +55,7 @@ STAGES = ("collect", "prepare", "represent", "fuse", "mine", "report")
 #: Names that a user's structured column may not have, because the rooms write them.
 RESERVED = frozenset(
     {
-        ROW_ID, SPLIT, LABEL, TEXT, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
+        ROW_ID, SPLIT, LABEL, TEXT, CONTENT_HASH, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
         MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, ALGORITHM, PREDICTION, SCORES, CLUSTER,
         DISTANCE, STAGE, REASON, INPUT,
     }
@@ -70,7 +71,7 @@ CLUSTERS = "clusters"
 QUARANTINE = "quarantine"
 
 # Fixed columns of each table; user columns come after them.
-COLLECTED_DDL = f"{ROW_ID} string, {LABEL} string, {TEXT} string"
+COLLECTED_DDL = f"{ROW_ID} string, {LABEL} string, {TEXT} string, {CONTENT_HASH} bigint"
 PREPARED_DDL = f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {CLEAN_TEXT} string, {TOKENS} array<string>"
 EMBEDDINGS_DDL = (
     f"{ROW_ID} string, {EMBEDDING} array<float>, {N_TOKENS} int, {TRUNCATED} boolean, "

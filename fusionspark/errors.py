@@ -91,6 +91,10 @@ class QuarantineLimitError(FusionSparkError, RuntimeError):
     exit_code = 4
 
 
+class RunLockedError(FusionSparkError, RuntimeError):
+    """Another process works at the same run date."""
+
+
 class ModelMismatchError(FusionSparkError, ValueError):
     """Vectors or models that do not belong together were about to be mixed."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionspark.columns import ROW_ID
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 MANIFEST = "run.json"
+#: Folder, inside the folder of a run date, of everything that the attempts at this date write.
+ATTEMPTS = "attempts"
 
 
 def ordered_for_fit(df: DataFrame, partitions: int) -> DataFrame:
@@ -55,6 +60,11 @@ class Files:
             return []
         return sorted(entry.getPath().getName() for entry in self._fs(folder).listStatus(self._path(folder)))
 
+    def glob(self, pattern: str) -> list[str]:
+        """Sorted paths, without scheme, that match a Hadoop glob."""
+        found = self._fs(pattern).globStatus(self._path(pattern)) or []
+        return sorted(entry.getPath().toUri().getPath() for entry in found)
+
     def delete(self, path: str) -> None:
         """Delete a file or a whole folder; nothing happens where nothing is."""
         self._fs(path).delete(self._path(path), True)
@@ -67,10 +77,30 @@ class Files:
         finally:
             stream.close()
 
+    def read_text_if_there(self, path: str) -> str | None:
+        """Content of a UTF-8 file that another process may delete at any moment; None where it is gone."""
+        from py4j.protocol import Py4JJavaError
+
+        try:
+            return self.read_text(path)
+        except Py4JJavaError as error:
+            if "FileNotFound" in error.java_exception.getClass().getName():
+                return None
+            raise
+
     def write_text(self, path: str, text: str) -> None:
         """Write a UTF-8 file whole or not at all: beside its place first, then renamed over it."""
-        beside = f"{path}.part"
-        stream = self._fs(path).create(self._path(beside), True)
+        local = self._local(path)
+        if local:
+            # Hadoop's local file system deletes the old file before it renames the new one.
+            local.parent.mkdir(parents=True, exist_ok=True)
+            beside = local.with_name(f"{local.name}.part")
+            beside.write_text(text, encoding="utf-8", newline="")
+            # The checksum that Hadoop may have kept is that of the old content.
+            local.with_name(f".{local.name}.crc").unlink(missing_ok=True)
+            beside.replace(local)
+            return
+        stream = self._fs(path).create(self._path(f"{path}.part"), True)
         try:
             stream.write(bytearray(text.encode("utf-8")))
         finally:
@@ -81,10 +111,73 @@ class Files:
         options[0] = overwrite
         context = fs.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
         context.rename(
-            self._fs(path).makeQualified(self._path(beside)),
+            self._fs(path).makeQualified(self._path(f"{path}.part")),
             self._fs(path).makeQualified(self._path(path)),
             options,
         )
+
+    def create(self, path: str, text: str) -> bool:
+        """Write a UTF-8 file that must not be there yet; False, and nothing changed, where it is.
+
+        Of processes that try at once one gets True, as far as the file system's own creation is exclusive:
+        the local one, NFS and HDFS are.
+        """
+        from py4j.protocol import Py4JJavaError
+
+        local = self._local(path)
+        try:
+            if local:
+                # Hadoop's local file system looks first and writes then, so two could pass.
+                local.parent.mkdir(parents=True, exist_ok=True)
+                with local.open("x", encoding="utf-8", newline="") as file:
+                    file.write(text)
+                return True
+            stream = self._fs(path).create(self._path(path), False)
+        except FileExistsError:
+            return False
+        except Py4JJavaError as error:
+            if "FileAlreadyExists" in error.java_exception.getClass().getName():
+                return False
+            raise
+        try:
+            stream.write(bytearray(text.encode("utf-8")))
+        finally:
+            stream.close()
+        return True
+
+    def rename(self, path: str, to: str) -> bool:
+        """Move a file to a place where nothing is; False where it could not be moved."""
+        from py4j.protocol import Py4JJavaError
+
+        try:
+            return bool(self._fs(path).rename(self._path(path), self._path(to)))
+        except Py4JJavaError:
+            # Some file systems answer no, others raise, where another process was faster.
+            return False
+
+    def copy(self, path: str, to: str) -> None:
+        """Copy a file or a whole folder; nothing happens where nothing is."""
+        if self.exists(path):
+            util = self._jvm.org.apache.hadoop.fs.FileUtil
+            source, target = self._path(path), self._path(to)
+            self._fs(to).mkdirs(target.getParent())
+            util.copy(self._fs(path), source, self._fs(to), target, False, True, self._conf)
+
+    def modified(self, path: str) -> float:
+        """When a file was last written, in seconds since 1970."""
+        return float(self._fs(path).getFileStatus(self._path(path)).getModificationTime()) / 1000
+
+    def fingerprint(self, paths: Iterable[str]) -> str | None:
+        """sha-256 over path, length and modification time of files, one look a file; None without files."""
+        seen = []
+        for path in sorted(paths):
+            status = self._fs(path).getFileStatus(self._path(path))
+            seen.append([path, status.getLen(), status.getModificationTime()])
+        return hashlib.sha256(json.dumps(seen).encode()).hexdigest() if seen else None
+
+    def _local(self, path: str) -> Path | None:
+        """The place in terms of this machine, where the file system is its own."""
+        return Path(self.absolute(path)) if self._fs(path).getUri().getScheme() == "file" else None
 
     def absolute(self, path: str) -> str:
         """The path with scheme and without ``.`` and ``..``; a plain path for the local file system."""
@@ -96,19 +189,57 @@ class Files:
 class RunFolder:
     """One run's tables, models, stage markers and manifest.
 
-    ``<root>/<run_date>/{collected,prepared,...}``, ``models/``, ``_stages/<stage>.json`` for each stage that
-    is whole, and ``run.json``, written last: a folder without it is not a run that readers should see.
+    ``<root>/<run_date>/`` holds ``report.html`` and ``run.json``, written last: a folder without it is not a
+    run that readers should see. Whoever makes the date anew writes to an attempt of its own,
+    ``attempts/<n>/{collected,prepared,...}``, ``models/`` and ``_stages/<stage>.json`` for each stage that is
+    whole. ``run.json`` names, as ``tables``, the attempt that it is of; so what was published stays whole
+    until the moment in which the new manifest takes its place.
     """
 
     spark: SparkSession
     root: str
     run_date: str
     table_format: str = "parquet"
+    #: Folder of tables and models below `path`; None: the published attempt, else the newest one.
+    attempt: str | None = None
 
     @property
     def path(self) -> str:
-        """Folder of this run."""
+        """Folder of this run date."""
         return f"{self.root}/{self.run_date}"
+
+    @property
+    def place(self) -> str:
+        """Folder of the tables, models and stage markers."""
+        attempt = self.attempt
+        if attempt is None:
+            attempt = self.published_attempt()
+        if attempt is None:
+            attempt = (self.attempts() or [f"{ATTEMPTS}/1"])[-1]
+        return f"{self.path}/{attempt}" if attempt else self.path
+
+    def at(self, attempt: str | None) -> RunFolder:
+        """The same run date, held to one attempt whatever is published meanwhile."""
+        return replace(self, attempt=attempt)
+
+    def attempts(self) -> list[str]:
+        """Attempts at this date, oldest first."""
+        names = self.files.names(f"{self.path}/{ATTEMPTS}")
+        return [f"{ATTEMPTS}/{n}" for n in sorted(int(name) for name in names if name.isdigit())]
+
+    def new_attempt(self) -> RunFolder:
+        """An attempt that nobody has written to yet."""
+        newest = max((number_of(name) for name in self.attempts()), default=0)
+        return self.at(f"{ATTEMPTS}/{newest + 1}")
+
+    def published_attempt(self) -> str | None:
+        """The attempt that readers see; None where nothing is published."""
+        # Manifests written before there were attempts lie beside their tables.
+        return str(self.manifest().get("tables", "")) if self.is_published() else None
+
+    def delete_attempt(self, attempt: str) -> None:
+        """Delete what one attempt wrote."""
+        self.files.delete(f"{self.path}/{attempt}")
 
     @property
     def files(self) -> Files:
@@ -117,11 +248,11 @@ class RunFolder:
 
     def table_path(self, name: str) -> str:
         """Folder of a table."""
-        return f"{self.path}/{name}"
+        return f"{self.place}/{name}"
 
     def model_path(self, name: str) -> str:
         """Folder of a saved model."""
-        return f"{self.path}/models/{name}"
+        return f"{self.place}/models/{name}"
 
     def write(self, df: DataFrame, name: str) -> DataFrame:
         """Write a table anew and return it as read back from disk."""
@@ -136,48 +267,86 @@ class RunFolder:
         ConfigError
             The table is not there.
         """
-        if not self.files.exists(self.table_path(name)):
+        path = self.table_path(name)
+        if not self.files.exists(path):
             raise ConfigError(
-                f"table {name!r}", f"not found in {self.path}", remedy="run the stage that writes it first"
+                f"table {name!r}", f"not found in {self.place}", remedy="run the stage that writes it first"
             )
-        return self.spark.read.format(self.table_format).load(self.table_path(name))
+        return self.spark.read.format(self.table_format).load(path)
 
     def mark_stage(self, stage: str, facts: dict[str, Any]) -> None:
         """State that ``stage`` is whole, with the facts that later stages and the manifest need."""
-        self.files.write_text(f"{self.path}/_stages/{stage}.json", json.dumps(facts, allow_nan=False))
+        self.files.write_text(f"{self.place}/_stages/{stage}.json", json.dumps(facts, allow_nan=False))
 
     def stage_facts(self, stage: str) -> dict[str, Any] | None:
         """Facts of a whole stage, or None."""
-        path = f"{self.path}/_stages/{stage}.json"
+        path = f"{self.place}/_stages/{stage}.json"
         return dict(json.loads(self.files.read_text(path))) if self.files.exists(path) else None
 
     def forget_stage(self, stage: str) -> None:
         """Withdraw the statement that ``stage`` is whole, before it is written anew."""
-        self.files.delete(f"{self.path}/_stages/{stage}.json")
+        self.files.delete(f"{self.place}/_stages/{stage}.json")
 
     def is_published(self) -> bool:
         """Whether the manifest is there."""
         return self.files.exists(f"{self.path}/{MANIFEST}")
 
     def unpublish(self) -> None:
-        """Withdraw the manifest, before tables are written anew."""
+        """Withdraw the manifest, before the whole run is deleted."""
         self.files.delete(f"{self.path}/{MANIFEST}")
 
-    def publish(self, manifest: dict[str, Any]) -> str:
-        """Write the manifest, the last act of a run, and return its path."""
-        path = f"{self.path}/{MANIFEST}"
-        self.files.write_text(path, json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False))
-        return path
+    def publish(self, manifest: dict[str, Any], pages: dict[str, str] | None = None) -> dict[str, Any]:
+        """Put the manifest in its place, the last act of a run, and return it as it was written.
+
+        Parameters
+        ----------
+        manifest : dict
+            Content of run.json; the key ``tables`` is added.
+        pages : dict of str to str, optional
+            Text files that go beside it, by name.
+        """
+        written = {**manifest, "tables": self.place.removeprefix(self.path).lstrip("/")}
+        for name, text in (pages or {}).items():
+            self.files.write_text(f"{self.path}/{name}", text)
+        content = json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False)
+        self.files.write_text(f"{self.path}/{MANIFEST}", content)
+        return written
 
     def manifest(self) -> dict[str, Any]:
         """The published manifest."""
         return dict(json.loads(self.files.read_text(f"{self.path}/{MANIFEST}")))
 
 
-def newest_run(spark: SparkSession, root: str, table_format: str = "parquet") -> RunFolder | None:
-    """The published run with the latest run date, or None."""
+def number_of(attempt: str) -> int:
+    """Place of an attempt in the order in which they were begun.
+
+    >>> number_of("attempts/12")
+    12
+    """
+    name = attempt.rpartition("/")[2]
+    return int(name) if name.isdigit() else 0
+
+
+def published_runs(spark: SparkSession, root: str, table_format: str = "parquet") -> list[RunFolder]:
+    """Every published run below ``root``, oldest run date first, held to what is published now."""
+    found = []
+    for run_date in Files(spark).names(root):
+        folder = RunFolder(spark, root, run_date, table_format)
+        attempt = folder.published_attempt()
+        if attempt is not None:
+            found.append(folder.at(attempt))
+    return found
+
+
+def newest_run(
+    spark: SparkSession, root: str, table_format: str = "parquet", *, before: str | None = None
+) -> RunFolder | None:
+    """The published run with the latest run date, or None; ``before`` leaves later dates and itself out."""
     for run_date in reversed(Files(spark).names(root)):
         folder = RunFolder(spark, root, run_date, table_format)
-        if folder.is_published():
-            return folder
+        if before is not None and run_date >= before:
+            continue
+        attempt = folder.published_attempt()
+        if attempt is not None:
+            return folder.at(attempt)
     return None

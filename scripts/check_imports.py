@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("config_file",),
     ("session", "tables", "progress"),
+    ("picks",),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),
     ("stream", "cli", "__main__"),

@@ -4,9 +4,9 @@
 
 Strings, integers, booleans and dates must be equal; floats, and the numbers inside arrays, maps and MLlib
 vectors, may differ by the tolerance (absolute below 1, relative above). From run.json the counts, the
-model and the figures of classify and cluster are compared; seconds, model loads and worker processes
-differ by nature. Prints one line a table, with the first differences, and ends with 1 where there are
-any. Needs no Spark.
+model and the figures of classify and cluster are compared; seconds, model loads, worker processes and the
+number of the attempt differ by nature. Prints one line a table, with the first differences, and ends with
+1 where there are any. Needs no Spark.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEYS = ("row_id", "algorithm", "stage", "reason")
 RUN_JSON_IGNORED = frozenset(
     {
         "seconds", "seconds_compute", "seconds_tokenize", "spark_version", "config_digest", "model_loads",
-        "workers", "output", "started", "ended",
+        "workers", "output", "started", "ended", "tables",
     }
 )  # fmt: skip
 SHOWN = 3
@@ -168,6 +168,9 @@ def compare(a: Path, b: Path, tolerance: float) -> bool:
             raise SystemExit(
                 f"{run}: no run.json there. Allowed: the folder of a finished run, OUTPUT/runs/DATE."
             )
+    left_json, right_json = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (a, b))
+    # The manifest names the attempt that it is of.
+    a, b = a / left_json.get("tables", ""), b / right_json.get("tables", "")
     names_a, names_b = tables_of(a), tables_of(b)
     fine = True
     if names_a != names_b:
@@ -178,7 +181,6 @@ def compare(a: Path, b: Path, tolerance: float) -> bool:
         left, right = read(a / name), read(b / name)
         found = table_differences(left, right, tolerance)
         fine = say(name, f"{left.num_rows} and {right.num_rows} rows", found) and fine
-    left_json, right_json = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (a, b))
     return say("run.json", "counts and figures", json_differences(left_json, right_json, tolerance)) and fine
 
 

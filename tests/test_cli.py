@@ -197,8 +197,10 @@ def test_run_report_and_score_end_to_end(spark, command, tmp_path, tiny_bert):
     run = tmp_path / "out/runs" / DATE
     assert str(run / "report.html") in out
     assert str(run / "run.json") in out
-    assert json.loads((run / "run.json").read_text())["represent"]["truncated"] == 1
-    vectors = {row["row_id"]: row for row in spark.read.parquet(str(run / "embeddings")).collect()}
+    manifest = json.loads((run / "run.json").read_text())
+    assert manifest["represent"]["truncated"] == 1
+    tables = run / manifest["tables"]
+    vectors = {row["row_id"]: row for row in spark.read.parquet(str(tables / "embeddings")).collect()}
     assert vectors["blank"]["status"] == vectors["none"]["status"] == "empty"
     assert vectors["huge"]["truncated"]
 

@@ -21,6 +21,8 @@ class Context:
     run: RunFolder
     #: Run whose models are applied; None where this run trains its own.
     kept: RunFolder | None = None
+    #: Nothing that an earlier run worked out is taken over: no whole stage, no stored vector.
+    full: bool = False
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property

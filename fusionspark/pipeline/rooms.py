@@ -14,11 +14,12 @@ from pyspark.sql import functions as F
 
 from fusionspark import collect as collecting
 from fusionspark import columns as c
-from fusionspark import progress
-from fusionspark.config import Config
+from fusionspark import picks, progress
+from fusionspark.config import Config, Source
 from fusionspark.errors import DataContractError
 from fusionspark.fuse.feature_fuser import FeatureFuser, FeatureFuserModel
 from fusionspark.mine import classify, cluster
+from fusionspark.pipeline.changes import changes
 from fusionspark.pipeline.context import Context, check_quarantine
 from fusionspark.pipeline.represent_stage import represent
 from fusionspark.prepare import split as splitting
@@ -26,7 +27,7 @@ from fusionspark.prepare import stages as preparing
 from fusionspark.report import metrics as measuring
 from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
-from fusionspark.tables import ordered_for_fit
+from fusionspark.tables import RunFolder, ordered_for_fit
 
 #: Value of ``split`` for rows that are only scored.
 SCORED = "score"
@@ -34,31 +35,35 @@ SCORED = "score"
 _BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK}
 
 
-def open_source(spark: SparkSession, config: Config, *, need_label: bool = True) -> DataFrame:
-    """The source, opened and checked against the configuration, before any Spark job on its rows."""
-    df = collecting.read_source(spark, config.source)
-    collecting.check_columns(df, config.columns, collecting.place_of(config.source), need_label=need_label)
-    return df
+def open_source(spark: SparkSession, config: Config, run_date: str, *, need_label: bool = True) -> DataFrame:
+    """What the run date picks of the source, opened and checked before any job on its rows."""
+    source, _ = picks.snapshot(spark, config.source, run_date)
+    df = collecting.read_source(spark, source)
+    collecting.check_columns(df, config.columns, collecting.place_of(source), need_label=need_label)
+    return picks.of_days(df, source, run_date)
+
+
+def source_fingerprint(run: RunFolder, config: Config, source: DataFrame) -> str | None:
+    """What the files look like that a run date picks; None where rows come from no files."""
+    return run.files.fingerprint(picks.files_of_days(source.inputFiles(), config.source, run.run_date))
 
 
 def _collect(ctx: Context) -> dict[str, Any]:
-    config = ctx.config
-    source = open_source(ctx.spark, config, need_label=ctx.kept is None)
+    run_date = ctx.run.run_date
+    picked, snapshot = picks.snapshot(ctx.spark, ctx.config.source, run_date)
+    config = ctx.config.model_copy(update={"source": picked})
+    source = open_source(ctx.spark, config, run_date, need_label=ctx.kept is None)
+    fingerprint = source_fingerprint(ctx.run, config, source)
     # Two tables are written from one reading: a source that changes in between must not lose a row.
     source = source.persist()
     try:
-        found = collecting.collect(source, config.columns)
+        found = collecting.collect(source, config.columns, date_column=picked.date_column)
         try:
             rows_in = source.count()
         except (PySparkException, Py4JJavaError) as error:
             raise collecting.unreadable(config.source, error) from error
         if not rows_in:
-            raise DataContractError(
-                f"source {collecting.place_of(config.source)!r}",
-                "has no rows",
-                allowed="at least one row",
-                remedy="check source.path and source.where",
-            )
+            raise _no_rows(ctx.spark, picked, run_date)
         rows = ctx.run.write(found.rows, c.COLLECTED).count()
         quarantine = ctx.run.write(found.quarantine, c.QUARANTINE)
     finally:
@@ -70,7 +75,32 @@ def _collect(ctx: Context) -> dict[str, Any]:
             f"{rows_in} rows in, {rows} out, {quarantined} in quarantine; the source changed",
         )
     check_quarantine(config, rows_in, quarantined)
-    return {"rows": rows, "in": rows_in}
+    first, last = picks.days(picked, run_date)
+    return {
+        "rows": rows,
+        "in": rows_in,
+        "fingerprint": fingerprint,
+        "changes": changes(ctx.run),
+        "source": {
+            "snapshot": snapshot,
+            "first_day": first and first.isoformat(),
+            "last_day": last and last.isoformat(),
+        },
+    }
+
+
+def _no_rows(spark: SparkSession, source: Source, run_date: str) -> DataContractError:
+    of_days, checked = "", ["source.path", "source.where"]
+    if source.date_column is not None:
+        near = picks.nearest_days(collecting.read_source(spark, source), source, run_date)
+        of_days = f" whose {source.date_column} is in the {source.days or 'days'} up to {run_date} ({near})"
+        checked += ["source.days", "--run-date"]
+    return DataContractError(
+        f"source {collecting.place_of(source)!r}",
+        f"has no rows{of_days}",
+        allowed="at least one row",
+        remedy=f"check {', '.join(checked[:-1])} and {checked[-1]}",
+    )
 
 
 def _prepare(ctx: Context) -> dict[str, Any]:
@@ -90,7 +120,7 @@ def _prepare(ctx: Context) -> dict[str, Any]:
             model = preparing.feature_pipeline(columns, config.prepare).fit(train)
             model.write().overwrite().save(ctx.run.model_path("prepare"))
         model = PipelineModel.load(ctx.models.model_path("prepare"))
-        prepared = model.transform(cleaned).drop(*preparing.SCRATCH, c.TEXT)
+        prepared = model.transform(cleaned).drop(*preparing.SCRATCH, c.TEXT, c.CONTENT_HASH)
         written = ctx.run.write(prepared, c.PREPARED)
     finally:
         cleaned.unpersist()

@@ -16,8 +16,10 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
+from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.context import Context, check_quarantine
-from fusionspark.pipeline.rooms import ROOMS, open_source
+from fusionspark.pipeline.rooms import ROOMS, open_source, source_fingerprint
+from fusionspark.pipeline.run_lock import only_run
 from fusionspark.report.page import REPORT, render
 from fusionspark.tables import RunFolder, newest_run
 
@@ -49,12 +51,15 @@ def run(
     *,
     first: str = c.STAGES[0],
     last: str = c.STAGES[-1],
+    full: bool = False,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
 ) -> dict[str, Any] | None:
     """Run the stages ``first`` to ``last`` and, after the last one, publish the run.
 
     A run that was stopped on its way goes on after its last whole stage when it is started again with the
-    same configuration; a published run of the same date is made anew.
+    same configuration and an unchanged source; a published run of the same date is made anew, and stays
+    readable until the new one takes its place. ``full`` takes nothing over from an earlier start, nor from
+    the embedding store.
 
     Returns
     -------
@@ -65,61 +70,49 @@ def run(
     ------
     ConfigError
         ``first`` needs a stage that is not there, or was made with another configuration.
+    RunLockedError
+        Another process works at the same date.
     """
-    folder = RunFolder(spark, f"{config.output}/runs", check_run_date(run_date), config.table_format)
-    ctx = Context(spark, config, folder)
-    _check_order(first, last)
+    home = RunFolder(spark, f"{config.output}/runs", check_run_date(run_date), config.table_format)
+    _check_order(first, last, full)
     start, stop = c.STAGES.index(first), c.STAGES.index(last) + 1
-    # A run that was published is made anew; one that was stopped goes on after its last whole stage.
-    reusable = start if start else 0 if folder.is_published() else _whole_stages(ctx, stop)
-    for stage in c.STAGES[:start]:
-        _check_whole(ctx, stage, first)
-    if not reusable:
-        # What cannot be opened must not cost the run that is there.
-        open_source(spark, config)
-    for stage in c.STAGES[:reusable]:
-        ctx.facts[stage] = folder.stage_facts(stage) or {}
-        say(f"{stage}: whole from an earlier start, {ctx.facts[stage]['rows']} rows")
-    folder.unpublish()
-    for stage in c.STAGES[reusable:]:
-        folder.forget_stage(stage)
-    for stage in c.STAGES[reusable:stop]:
-        _run_stage(ctx, stage, say)
-    if last != c.STAGES[-1]:
-        return None
-    return _publish(ctx, {"config_digest": config.digest()})
+    # What cannot be opened must cost nothing that is there.
+    source = None if start else open_source(spark, config, run_date)
+    with only_run(home, say) as lock:
+
+        def fingerprint() -> str | None:
+            return source_fingerprint(home, config, source) if source is not None else None
+
+        attempt, whole = begin(home, config, first=first, full=full, fingerprint=fingerprint, say=say)
+        ctx = Context(spark, config, attempt, full=full)
+        for stage in c.STAGES[: min(whole, stop)]:
+            ctx.facts[stage] = attempt.stage_facts(stage) or {}
+            say(f"{stage}: whole from an earlier start, {ctx.facts[stage]['rows']} rows")
+        for stage in c.STAGES[whole:]:
+            attempt.forget_stage(stage)
+        for stage in c.STAGES[whole:stop]:
+            lock.confirm()
+            _run_stage(ctx, stage, say)
+        if last != c.STAGES[-1]:
+            return None
+        lock.confirm()
+        manifest = _publish(ctx, {"config_digest": config.digest()})
+        tidy(home)
+        return manifest
 
 
-def _is_whole(ctx: Context, stage: str) -> bool:
-    facts = ctx.run.stage_facts(stage)
-    return facts is not None and facts["config_digest"] == ctx.config.stage_digest(stage)
-
-
-def _whole_stages(ctx: Context, stop: int) -> int:
-    """How many stages, from the first one on, an earlier start left whole."""
-    for i, stage in enumerate(c.STAGES[:stop]):
-        if not _is_whole(ctx, stage):
-            return i
-    return stop
-
-
-def _check_whole(ctx: Context, stage: str, first: str) -> None:
-    if not _is_whole(ctx, stage):
-        there = ctx.run.stage_facts(stage) is not None
-        raise ConfigError(
-            f"--from {first}",
-            f"stage {stage!r} of {ctx.run.path} is "
-            + ("made with another configuration" if there else "missing"),
-            remedy=f"run without --from, or with --from {stage}",
-        )
-
-
-def _check_order(first: str, last: str) -> None:
+def _check_order(first: str, last: str, full: bool) -> None:
     for option, stage in (("--from", first), ("--to", last)):
         if stage not in c.STAGES:
             raise ConfigError(option, f"{stage!r} is no stage", allowed=", ".join(c.STAGES))
     if c.STAGES.index(first) > c.STAGES.index(last):
         raise ConfigError("--from and --to", f"{first!r} comes after {last!r}", allowed=" -> ".join(c.STAGES))
+    if full and first != c.STAGES[0]:
+        raise ConfigError(
+            "--full and --from",
+            f"--full makes every stage anew, --from {first} takes those before it from an earlier start",
+            remedy="leave one of them out",
+        )
 
 
 def _run_stage(ctx: Context, stage: str, say: Callable[[str], None]) -> None:
@@ -156,12 +149,16 @@ def score(
             f"output {config.output!r}", "holds no published run whose models could be applied",
             remedy="run `fusionspark run` with this configuration first",
         )  # fmt: skip
-    folder = RunFolder(spark, f"{config.output}/scores", check_run_date(run_date), config.table_format)
-    folder.files.delete(folder.path)
-    ctx = Context(spark, config, folder, kept)
-    for stage in c.STAGES:
-        _run_stage(ctx, stage, say)
-    return _publish(ctx, {"config_digest": config.digest(), "models_of": kept.run_date})
+    home = RunFolder(spark, f"{config.output}/scores", check_run_date(run_date), config.table_format)
+    with only_run(home, say) as lock:
+        ctx = Context(spark, config, home.new_attempt(), kept)
+        for stage in c.STAGES:
+            lock.confirm()
+            _run_stage(ctx, stage, say)
+        lock.confirm()
+        manifest = _publish(ctx, {"config_digest": config.digest(), "models_of": kept.run_date})
+        tidy(home)
+        return manifest
 
 
 def _publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +181,8 @@ def _publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "spark": ctx.spark.version},
         **extra,
         "rows": {"in": rows_in, "out": rows_out, "quarantined": quarantined},
+        "source": ctx.facts["collect"]["source"],
+        "changes": ctx.facts["collect"]["changes"],
         "splits": ctx.facts["prepare"]["splits"],
         "stages": [
             {"name": stage, "seconds": ctx.facts[stage]["seconds"], "rows": ctx.facts[stage]["rows"]}
@@ -198,10 +197,7 @@ def _publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "quarantine": {"reasons": _reasons(quarantine)},
         "config": ctx.config.redacted(),
     }
-    page = render(manifest, language=ctx.config.report.language)
-    ctx.run.files.write_text(f"{ctx.run.path}/{REPORT}", page)
-    ctx.run.publish(manifest)
-    return manifest
+    return ctx.run.publish(manifest, {REPORT: render(manifest, language=ctx.config.report.language)})
 
 
 def _reasons(quarantine: DataFrame) -> list[dict[str, Any]]:

@@ -108,6 +108,18 @@ def test_a_run_without_labels_says_so():
     assert "ROC" not in text
 
 
+def test_what_changed_in_the_rows_is_said():
+    run = realistic(points=20)
+    assert "compare the rows" not in Reader(render(run)).text, "runs from before this was counted"
+    run["changes"] = {"new": 975, "changed": 0, "gone": 0, "same": 0, "since": None}
+    assert "No earlier run is there to compare the rows with." in Reader(render(run)).text
+    run["changes"] = {"new": 11, "changed": 12, "gone": 13, "same": 952, "since": "2026-03-13"}
+    run["source"] = {"snapshot": "2026-03-12"}
+    text = " ".join(Reader(render(run)).text.split())
+    assert "from the snapshot of 2026-03-12" in text
+    assert "11 rows are new, 12 changed, 952 stayed the same and 13 are gone" in text
+
+
 def test_hostile_text_stays_text():
     html = render(hostile())
     page = Reader(html)

@@ -1,4 +1,4 @@
-"""Data and quarantine: where the rows went and where the time went."""
+"""Data and quarantine: what changed, where the rows went and where the time went."""
 
 from __future__ import annotations
 
@@ -26,12 +26,24 @@ MOST_REASONS = 200
 
 def build(run: Mapping[str, Any], words: Words) -> Section:
     """Show rows, stages, quarantine and feature blocks."""
-    blocks: list[Block] = []
+    blocks: list[Block] = [*_changes(run, words)]
     blocks += _stages(run, words)
     quarantine, features = _quarantine(run, words), _features(run, words)
     # A table stands beside the stages; a mere sentence comes last, so that it parts no two tables.
     blocks += [quarantine, *features] if isinstance(quarantine, Table) else [*features, quarantine]
     return Section("data", words.plain("data"), blocks)
+
+
+def _changes(run: Mapping[str, Any], words: Words) -> list[Block]:
+    changes = run.get("changes")
+    lines = []
+    if dig(run, "source", "snapshot") is not None:
+        lines.append(words("snapshot", date=dig(run, "source", "snapshot")))
+    if isinstance(changes, Mapping):
+        since = changes.get("since")
+        counts = {kind: integer(changes.get(kind)) for kind in ("new", "changed", "same", "gone")}
+        lines.append(words("changes_first") if since is None else words("changes", since=since, **counts))
+    return [Sentences(lines)] if lines else []
 
 
 def _stages(run: Mapping[str, Any], words: Words) -> list[Block]:
