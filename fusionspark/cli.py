@@ -1,4 +1,4 @@
-"""The command line: ``fusionspark run | score | check | report``."""
+"""The command line: ``fusionspark run | replay | score | check | report``."""
 
 from __future__ import annotations
 
@@ -77,6 +77,19 @@ def score(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
     manifest = pipeline.score(spark, config, date, say=_say)
     _figures(manifest)
     _paths(spark, f"{config.output}/scores/{date}")
+
+
+@app.command()
+def replay(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> None:
+    """Send the quarantined rows of a run through the stages again after a fix, and merge those that pass."""
+    config = load(conf, overrides or [])
+    spark = open_session(config.title, config.spark)
+    from fusionspark import pipeline
+
+    date = run_date or pipeline.today()
+    manifest = pipeline.replay(spark, config, date, say=_say)
+    _figures(manifest)
+    _paths(spark, f"{config.output}/runs/{date}")
 
 
 @app.command()

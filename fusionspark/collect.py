@@ -21,6 +21,8 @@ CSV_OPTIONS = {"header": True, "multiLine": True, "escape": '"'}
 
 _CONTENT = "__content"
 _RAW_ID = "__raw_id"
+#: Before the name of a column: its value in the source, where `Source.derive` replaced it.
+_AS_READ = "__as_read_"
 
 
 @dataclass(frozen=True)
@@ -39,28 +41,45 @@ def read_source(spark: SparkSession, source: Source) -> DataFrame:
     ConfigError
         The path, the format or an expression cannot be used; raised before any Spark job.
     """
+    return choose(derive(open_as_is(spark, source), source), source)
+
+
+def open_as_is(spark: SparkSession, source: Source) -> DataFrame:
+    """Open the source lazily, with its own columns."""
     options: dict[str, Any] = {**(CSV_OPTIONS if source.format == "csv" else {}), **source.options}
     reader = spark.read.format(source.format).options(**options)
     place = place_of(source)
     try:
-        df = reader.load(source.path) if source.path is not None else reader.load()
+        return reader.load(source.path) if source.path is not None else reader.load()
     except (AnalysisException, IllegalArgumentException, Py4JJavaError) as error:
         raise ConfigError(
             f"source {place!r}",
             f"cannot be opened as {source.format} ({_first_line(error)})",
             remedy="check source.path, source.format and source.options",
         ) from None
+
+
+def derive(df: DataFrame, source: Source, *, keep: bool = False) -> DataFrame:
+    """Add derived columns; ``keep`` leaves the values they replace beside them, for `collect`."""
+    for name in source.derive if keep else ():
+        if name in df.columns:
+            df = df.withColumn(f"{_AS_READ}{name}", F.col(f"`{name}`"))
     for name, expression in source.derive.items():
         try:
             df = df.withColumn(name, F.expr(expression))
         except AnalysisException as error:
             raise _unusable(f"source.derive.{name}", expression, df, error) from None
-    if source.where:
-        try:
-            df = df.where(source.where)
-        except AnalysisException as error:
-            raise _unusable("source.where", source.where, df, error) from None
     return df
+
+
+def choose(df: DataFrame, source: Source) -> DataFrame:
+    """Apply the condition."""
+    if not source.where:
+        return df
+    try:
+        return df.where(source.where)
+    except AnalysisException as error:
+        raise _unusable("source.where", source.where, df, error) from None
 
 
 def place_of(source: Source) -> str:
@@ -87,9 +106,13 @@ def _unusable(key: str, expression: str, df: DataFrame, error: Exception) -> Con
     return ConfigError(
         f"key {key!r}",
         f"{expression!r} cannot be used on the source ({_first_line(error)})",
-        allowed=f"Spark SQL over the columns {', '.join(df.columns)}",
+        allowed=f"Spark SQL over the columns {', '.join(_own(df))}",
         remedy="mend the expression",
     )
+
+
+def _own(df: DataFrame) -> list[str]:
+    return [name for name in df.columns if not name.startswith(_AS_READ)]
 
 
 def check_columns(df: DataFrame, columns: Columns, place: str, *, need_label: bool = True) -> None:
@@ -111,7 +134,7 @@ def check_columns(df: DataFrame, columns: Columns, place: str, *, need_label: bo
         ("date", [columns.date] if columns.date else [], moment, "date, timestamp or string"),
         ("label", [columns.label] if columns.label and need_label else [], atomic, "a plain value"),
     ]
-    types = {field.name: field.dataType for field in df.schema.fields}
+    types = {name: df.schema[name].dataType for name in _own(df)}
     for part, names, allowed, words in wanted:
         for name in names:
             if name not in types:
@@ -140,7 +163,7 @@ def _valid_utf8(column: Column) -> Column:
     return F.encode(F.decode(raw, "UTF-8"), "UTF-8") == raw
 
 
-def _row_key(columns: Columns) -> Column:
+def row_key(columns: Columns) -> Column:
     """The key columns as one string; null where any is null. The separator inside a value is escaped."""
 
     parts = [F.col(f"`{name}`").cast("string") for name in columns.key]
@@ -153,7 +176,9 @@ def _row_key(columns: Columns) -> Column:
     return joined
 
 
-def collect(df: DataFrame, columns: Columns, *, date_column: str | None = None) -> Collected:
+def collect(
+    df: DataFrame, columns: Columns, *, date_column: str | None = None, taken: DataFrame | None = None
+) -> Collected:
     """Type the columns, give each row a stable ``row_id`` and part the usable rows from the others.
 
     A row is quarantined with the first reason that holds: null key, no date by which a run date could pick
@@ -170,19 +195,24 @@ def collect(df: DataFrame, columns: Columns, *, date_column: str | None = None) 
         Which column plays which part.
     date_column : str, optional
         Column by which run dates pick rows; a row without this date belongs to none.
+    taken : DataFrame, optional
+        Its ``row_id`` are those of rows that were collected before: they count as earlier rows.
     """
 
     def at(name: str) -> Column:
         return F.col(f"`{name}`")
 
-    content = F.sha2(F.to_json(F.struct(*[at(name) for name in df.columns])), 256)
+    own = _own(df)
+    content = F.sha2(F.to_json(F.struct(*[at(name) for name in own])), 256)
     null = F.lit(None).cast("string")
     staged = df.withColumn(_CONTENT, content)
-    staged = staged.withColumn(_RAW_ID, _row_key(columns) if columns.key else F.col(_CONTENT))
+    staged = staged.withColumn(_RAW_ID, row_key(columns) if columns.key else F.col(_CONTENT))
     within = Window.partitionBy(_RAW_ID).orderBy(_CONTENT)
     # Rows without a key must not meet in one giant window partition.
     spread = staged.withColumn(_RAW_ID, F.coalesce(_RAW_ID, F.concat(F.lit("null-key:"), F.col(_CONTENT))))
     staged = spread.withColumn("__nth", F.row_number().over(within))
+    if taken is not None:
+        staged = _after(staged, taken, columns)
 
     reasons = []
     if columns.key:
@@ -239,6 +269,27 @@ def collect(df: DataFrame, columns: Columns, *, date_column: str | None = None) 
         F.when(F.col("__nth") > 1, F.concat_ws("#", raw_id, F.col("__nth"))).otherwise(raw_id).alias(ROW_ID),
         F.lit("collect").alias(STAGE),
         F.col(REASON),
-        F.to_json(F.struct(*[at(name) for name in df.columns])).alias(INPUT),
+        # As the source has it: whoever mends `source.derive` wants it to meet the value that it failed on.
+        F.to_json(
+            F.struct(
+                *[
+                    at(f"{_AS_READ}{name}" if f"{_AS_READ}{name}" in df.columns else name).alias(name)
+                    for name in own
+                ]
+            )
+        ).alias(INPUT),
     )
     return Collected(good, bad)
+
+
+def _after(staged: DataFrame, taken: DataFrame, columns: Columns) -> DataFrame:
+    """Number rows on from those that were collected before under the same key or with the same content."""
+    known, own_id = (
+        (F.col(ROW_ID), F.col(_RAW_ID))
+        if columns.key
+        else (F.substring_index(ROW_ID, "-", 1), F.substring(_RAW_ID, 1, 32))
+    )
+    before = taken.groupBy(known.alias("__known")).agg(F.count("*").alias("__earlier"))
+    joined = staged.join(before, own_id == F.col("__known"), "left")
+    nth = (F.col("__nth") + F.coalesce("__earlier", F.lit(0))).cast("int")
+    return joined.withColumn("__nth", nth).drop("__known", "__earlier")

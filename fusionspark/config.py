@@ -203,6 +203,10 @@ class Report(Section):
     top_terms: int = Field(8, ge=1)
 
 
+#: Keys of ``represent`` that say how the encoder is driven: its vectors stay the same beyond rounding.
+SPEED_ONLY = ("token_budget", "window", "rows_per_task", "device", "gpu_amount", "cache_dir")
+
+
 class Config(Section):
     """Everything that a run is told. ``Config.model_fields`` is the list of sections.
 
@@ -259,8 +263,7 @@ class Config(Section):
             "report": ("report", "title"),
         }
         data = self.redacted()
-        # How the encoder is driven does not change its vectors beyond rounding.
-        for speed_only in ("token_budget", "window", "rows_per_task", "device", "gpu_amount", "cache_dir"):
+        for speed_only in SPEED_ONLY:
             data["represent"].pop(speed_only)
         upto = STAGES[: STAGES.index(stage) + 1]
         seen = {name: data[name] for s in upto for name in sections[s]}

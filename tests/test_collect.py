@@ -1,7 +1,9 @@
+import json
+
 import pytest
 from pyspark.sql import functions as F
 
-from fusionspark.collect import check_columns, collect, read_source
+from fusionspark.collect import check_columns, collect, derive, open_as_is, read_source
 from fusionspark.config import Columns, Source
 from fusionspark.errors import ConfigError
 
@@ -141,3 +143,23 @@ def test_csv_with_quotes_line_breaks_derived_columns_and_a_condition(spark, tmp_
         read_source(spark, source.model_copy(update={"derive": {"twice": "nope * 2"}}))
     with pytest.raises(ConfigError, match=r"source\.where"):
         read_source(spark, source.model_copy(update={"where": "nope = 1"}))
+
+
+def test_rows_collected_before_count_as_earlier_rows(spark):
+    taken = spark.sql("SELECT 'a' AS row_id")
+    df = spark.createDataFrame([("a", "x"), ("a", "y"), ("b", "x")], "id string, text string")
+    found = collect(df, Columns(key=["id"], text=["text"]), taken=taken)
+    assert [row["row_id"] for row in found.rows.collect()] == ["b"]
+    assert sorted(row["row_id"] for row in found.quarantine.collect()) == ["a#2", "a#3"]
+    without_key = Columns(text=["text"])
+    first = collect(df, without_key).rows
+    again = [row["row_id"] for row in collect(df, without_key, taken=first).rows.collect()]
+    assert sorted(row_id[-2:] for row_id in again) == ["-2", "-2", "-2"]
+
+
+def test_a_quarantined_row_is_kept_as_the_source_has_it(spark, tmp_path):
+    spark.sql("SELECT 'a' AS id, 'oops' AS n").write.parquet(str(tmp_path / "in"))
+    source = Source(path=str(tmp_path / "in"), derive={"n": "concat(n, '!')", "m": "1"})
+    df = derive(open_as_is(spark, source), source, keep=True)
+    bad = collect(df, Columns(key=["id"], numeric=["n"])).quarantine.collect()[0]
+    assert (bad["reason"], json.loads(bad["input"])) == ("not a number: n", {"id": "a", "n": "oops", "m": 1})

@@ -51,12 +51,11 @@ def begin(
     """
     published = home.published_attempt()
     newest_first = list(reversed(home.attempts()))
-    for left in newest_first:
-        # A command that was killed while it cleaned up left them.
-        if published is not None and number_of(left) < number_of(published):
-            home.delete_attempt(left)
     stopped = next((name for name in newest_first if name != published), None)
-    if published is not None and stopped is not None and number_of(stopped) < number_of(published):
+    if stopped is not None and (
+        number_of(stopped) < number_of(published or "") or _is_replay(home.at(stopped))
+    ):
+        home.delete_attempt(stopped)
         stopped = None
     start = c.STAGES.index(first)
     if start:
@@ -86,6 +85,11 @@ def is_whole(attempt: RunFolder, config: Config, stage: str) -> bool:
     """Whether ``stage`` was finished in this attempt, with a configuration that gives the same."""
     facts = attempt.stage_facts(stage)
     return facts is not None and facts["config_digest"] == config.stage_digest(stage)
+
+
+def _is_replay(attempt: RunFolder) -> bool:
+    """Whether a replay made this attempt, out of tables that `run` would not make."""
+    return bool((attempt.stage_facts(c.STAGES[0]) or {}).get("replayed"))
 
 
 def _whole_stages(attempt: RunFolder, config: Config) -> int:

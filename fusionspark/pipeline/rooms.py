@@ -35,10 +35,16 @@ SCORED = "score"
 _BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK}
 
 
-def open_source(spark: SparkSession, config: Config, run_date: str, *, need_label: bool = True) -> DataFrame:
-    """What the run date picks of the source, opened and checked before any job on its rows."""
+def open_source(
+    spark: SparkSession, config: Config, run_date: str, *, need_label: bool = True, keep: bool = False
+) -> DataFrame:
+    """What the run date picks of the source, opened and checked before any job on its rows.
+
+    ``keep`` leaves the values that ``source.derive`` replaces beside them: quarantine holds a row as it was.
+    """
     source, _ = picks.snapshot(spark, config.source, run_date)
-    df = collecting.read_source(spark, source)
+    df = collecting.derive(collecting.open_as_is(spark, source), source, keep=keep)
+    df = collecting.choose(df, source)
     collecting.check_columns(df, config.columns, collecting.place_of(source), need_label=need_label)
     return picks.of_days(df, source, run_date)
 
@@ -52,7 +58,7 @@ def _collect(ctx: Context) -> dict[str, Any]:
     run_date = ctx.run.run_date
     picked, snapshot = picks.snapshot(ctx.spark, ctx.config.source, run_date)
     config = ctx.config.model_copy(update={"source": picked})
-    source = open_source(ctx.spark, config, run_date, need_label=ctx.kept is None)
+    source = open_source(ctx.spark, config, run_date, need_label=ctx.kept is None, keep=True)
     fingerprint = source_fingerprint(ctx.run, config, source)
     # Two tables are written from one reading: a source that changes in between must not lose a row.
     source = source.persist()

@@ -96,7 +96,7 @@ def run(
         if last != c.STAGES[-1]:
             return None
         lock.confirm()
-        manifest = _publish(ctx, {"config_digest": config.digest()})
+        manifest = publish(ctx, {"config_digest": config.digest()})
         tidy(home)
         return manifest
 
@@ -156,12 +156,12 @@ def score(
             lock.confirm()
             _run_stage(ctx, stage, say)
         lock.confirm()
-        manifest = _publish(ctx, {"config_digest": config.digest(), "models_of": kept.run_date})
+        manifest = publish(ctx, {"config_digest": config.digest(), "models_of": kept.run_date})
         tidy(home)
         return manifest
 
 
-def _publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
+def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
     """Write report.html, then run.json as the very last file."""
     quarantine = ctx.run.read(c.QUARANTINE)
     quarantined = quarantine.count()
