@@ -219,6 +219,7 @@ class Config(Section):
     output: str = "output"
     seed: int = 42
     max_quarantined: float = Field(0.1, ge=0, le=1)
+    retain_runs: int = Field(0, ge=0)
     table_format: str = "parquet"
     source: Source = Source()
     columns: Columns

@@ -91,6 +91,10 @@ class QuarantineLimitError(FusionSparkError, RuntimeError):
     exit_code = 4
 
 
+class OutOfSpaceError(FusionSparkError, RuntimeError):
+    """A disk is full; what is published stays readable."""
+
+
 class RunLockedError(FusionSparkError, RuntimeError):
     """Another process works at the same run date."""
 

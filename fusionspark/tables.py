@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,14 +80,20 @@ class Files:
 
     def read_text_if_there(self, path: str) -> str | None:
         """Content of a UTF-8 file that another process may delete at any moment; None where it is gone."""
+        with self._none_if_gone():
+            return self.read_text(path)
+        return None
+
+    @staticmethod
+    @contextmanager
+    def _none_if_gone() -> Iterator[None]:
         from py4j.protocol import Py4JJavaError
 
         try:
-            return self.read_text(path)
+            yield
         except Py4JJavaError as error:
-            if "FileNotFound" in error.java_exception.getClass().getName():
-                return None
-            raise
+            if "FileNotFound" not in error.java_exception.getClass().getName():
+                raise
 
     def write_text(self, path: str, text: str) -> None:
         """Write a UTF-8 file whole or not at all: beside its place first, then renamed over it."""
@@ -145,16 +152,6 @@ class Files:
             stream.close()
         return True
 
-    def rename(self, path: str, to: str) -> bool:
-        """Move a file to a place where nothing is; False where it could not be moved."""
-        from py4j.protocol import Py4JJavaError
-
-        try:
-            return bool(self._fs(path).rename(self._path(path), self._path(to)))
-        except Py4JJavaError:
-            # Some file systems answer no, others raise, where another process was faster.
-            return False
-
     def copy(self, path: str, to: str) -> None:
         """Copy a file or a whole folder; nothing happens where nothing is."""
         if self.exists(path):
@@ -163,9 +160,12 @@ class Files:
             self._fs(to).mkdirs(target.getParent())
             util.copy(self._fs(path), source, self._fs(to), target, False, True, self._conf)
 
-    def modified(self, path: str) -> float:
-        """When a file was last written, in seconds since 1970."""
-        return float(self._fs(path).getFileStatus(self._path(path)).getModificationTime()) / 1000
+    def modified(self, path: str) -> float | None:
+        """When a file was last written, in seconds since 1970; None where it is gone."""
+        with self._none_if_gone():
+            status = self._fs(path).getFileStatus(self._path(path))
+            return float(status.getModificationTime()) / 1000
+        return None
 
     def fingerprint(self, paths: Iterable[str]) -> str | None:
         """sha-256 over path, length and modification time of files, one look a file; None without files."""

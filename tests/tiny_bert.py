@@ -71,6 +71,19 @@ def make_bert(folder: Path, pooling: str = "mean", normalize: bool = True, seed:
     return folder
 
 
+def make_bert_failing_on(word: str, folder: Path) -> Path:
+    """A model whose vector of every text with ``word`` in it is no number."""
+    from safetensors.torch import load_file, save_file
+
+    make_bert(folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    weights[name][words[word]] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers of 16, mean pooling, unit length, at most 32 tokens."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from fusionspark.config import Config
-from fusionspark.errors import QuarantineLimitError
+from fusionspark.errors import OutOfSpaceError, QuarantineLimitError
 from fusionspark.tables import RunFolder
+
+#: What an operating system says of a full disk.
+FULL = "No space left on device"
 
 
 @dataclass
@@ -40,3 +45,19 @@ def check_quarantine(config: Config, rows_in: int, quarantined: int) -> None:
             allowed=f"max_quarantined = {config.max_quarantined:.1%}",
             remedy="read the table `quarantine` of the run, mend the source, or raise max_quarantined",
         )
+
+
+@contextmanager
+def said_when_full(writer: str) -> Iterator[None]:
+    """Raise `OutOfSpaceError` in place of whatever a full disk shows itself as inside the block."""
+    try:
+        yield
+    except Exception as error:
+        # Spark wraps the operating system's error several times over; its sentence stays.
+        if FULL not in str(error):
+            raise
+        raise OutOfSpaceError(
+            writer,
+            "the disk of the output, of the store or of spark.local.dir is full",
+            remedy="make room and give the same command again: it goes on after the last whole stage",
+        ) from error

@@ -20,7 +20,7 @@ from fusionspark.errors import DataContractError
 from fusionspark.fuse.feature_fuser import FeatureFuser, FeatureFuserModel
 from fusionspark.mine import classify, cluster
 from fusionspark.pipeline.changes import changes
-from fusionspark.pipeline.context import Context, check_quarantine
+from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.represent_stage import represent
 from fusionspark.prepare import split as splitting
 from fusionspark.prepare import stages as preparing
@@ -80,7 +80,6 @@ def _collect(ctx: Context) -> dict[str, Any]:
             "row accounting",
             f"{rows_in} rows in, {rows} out, {quarantined} in quarantine; the source changed",
         )
-    check_quarantine(config, rows_in, quarantined)
     first, last = picks.days(picked, run_date)
     return {
         "rows": rows,

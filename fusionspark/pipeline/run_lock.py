@@ -93,7 +93,7 @@ class RunLock:
             self._files.delete(self._path)
 
     def _make_way(self, say: Callable[[str], None]) -> None:
-        """Put the lock of a holder that is gone aside; raise for one that is alive."""
+        """Delete the lock of a holder that is gone; raise for one that is alive."""
         holder = self._holder()
         if holder is None:
             # It was given back at this moment: try again.
@@ -105,25 +105,32 @@ class RunLock:
                 remedy="wait until it has ended, or end it and give the same command again; "
                 f"a holder that gives no sign of life for {STALE:.0f} s loses the lock by itself",
             )
-        aside = f"{self._path}.{self._mine['id']}"
-        # Of several that find the same stale lock one moves it; whoever moved a fresh one puts it back.
-        if self._files.rename(self._path, aside):
-            moved = self._files.read_text(aside)
-            if (json.loads(moved)["id"] if moved else "") != holder["id"]:
-                self._files.rename(aside, self._path)
-            else:
-                self._files.delete(aside)
+        # One at a time, or the second of two would delete the lock that the first has just made.
+        taking = f"{self._path}.taking"
+        if not self._files.create(taking, ""):
+            begun = self._files.modified(taking)
+            if begun is not None and time.time() - begun > STALE:
+                self._files.delete(taking)
+            time.sleep(0.05)
+            return
+        try:
+            now = self._holder()
+            if now and now["id"] == holder["id"]:
+                self._files.delete(self._path)
                 say(f"the lock of {_said(holder)} is taken over: it is gone")
+        finally:
+            self._files.delete(taking)
 
     def _holder(self) -> dict[str, Any] | None:
         for wait in (0.2, 0.2, 0.0):
             text = self._files.read_text_if_there(self._path)
-            # Between its creation and its first byte, and while it is put aside, a lock reads as nothing.
+            # Between its creation and its first byte a lock reads as nothing.
             if text:
                 return dict(json.loads(text))
             time.sleep(wait)
         # A process that died between the two left nothing but the time at which it did.
-        return None if text is None else {"id": "", "beat": self._files.modified(self._path)}
+        beat = None if text is None else self._files.modified(self._path)
+        return None if beat is None else {"id": "", "beat": beat}
 
     def _content(self) -> str:
         return json.dumps({**self._mine, "beat": time.time()})

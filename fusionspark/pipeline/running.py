@@ -17,7 +17,8 @@ from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.pipeline.attempts import begin, tidy
-from fusionspark.pipeline.context import Context, check_quarantine
+from fusionspark.pipeline.context import Context, check_quarantine, said_when_full
+from fusionspark.pipeline.retention import expired, models_by_run, retire
 from fusionspark.pipeline.rooms import ROOMS, open_source, source_fingerprint
 from fusionspark.pipeline.run_lock import only_run
 from fusionspark.report.page import REPORT, render
@@ -88,6 +89,7 @@ def run(
         for stage in c.STAGES[: min(whole, stop)]:
             ctx.facts[stage] = attempt.stage_facts(stage) or {}
             say(f"{stage}: whole from an earlier start, {ctx.facts[stage]['rows']} rows")
+            _check_limit(ctx, stage)
         for stage in c.STAGES[whole:]:
             attempt.forget_stage(stage)
         for stage in c.STAGES[whole:stop]:
@@ -96,8 +98,13 @@ def run(
         if last != c.STAGES[-1]:
             return None
         lock.confirm()
-        manifest = publish(ctx, {"config_digest": config.digest()})
+        extra: dict[str, Any] = {"config_digest": config.digest()}
+        old = []
+        if config.retain_runs:
+            old = expired(models_by_run(home, extra), config.retain_runs, publishing=run_date)
+        manifest = publish(ctx, {**extra, "retention": {"keep": config.retain_runs, "expired": old}})
         tidy(home)
+        retire(home, old, say)
         return manifest
 
 
@@ -117,12 +124,22 @@ def _check_order(first: str, last: str, full: bool) -> None:
 
 def _run_stage(ctx: Context, stage: str, say: Callable[[str], None]) -> None:
     started = time.monotonic()
-    with progress.stage(ctx.spark, stage):
+    with progress.stage(ctx.spark, stage), said_when_full(f"stage {stage!r} of {ctx.run.path}"):
         facts = ROOMS[stage](ctx)
     seconds = round(time.monotonic() - started, 3)
     ctx.facts[stage] = {**facts, "seconds": seconds, "config_digest": ctx.config.stage_digest(stage)}
     ctx.run.mark_stage(stage, ctx.facts[stage])
     say(f"{stage}: {facts['rows']} rows, {seconds:.1f} s")
+    # Marked first: once the limit is raised, the run goes on from here.
+    _check_limit(ctx, stage)
+
+
+def _check_limit(ctx: Context, stage: str) -> None:
+    """Raise as soon as a stage has put more rows into quarantine than the configuration allows."""
+    if stage == "represent" and ctx.facts[stage]["represent"] is None:
+        return
+    rows_in = ctx.facts["collect"]["in"]
+    check_quarantine(ctx.config, rows_in, rows_in - ctx.facts[stage]["rows"])
 
 
 def score(

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_bert import make_bert
+from tiny_bert import make_bert_failing_on
 
 from fusionspark import pipeline
 from fusionspark.config import Config
@@ -31,21 +31,9 @@ def rows(*extra: tuple) -> list[tuple]:
 
 
 @pytest.fixture
-def no_hill(tmp_path) -> Path:
-    """A model that fails on one word."""
-    from safetensors.torch import load_file, save_file
+def settings(tmp_path):
+    model = make_bert_failing_on("hill", tmp_path / "model")
 
-    folder = make_bert(tmp_path / "no_hill")
-    weights = load_file(folder / "model.safetensors")
-    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
-    words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    weights[name][words["hill"]] = float("nan")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
-
-
-@pytest.fixture
-def settings(tmp_path, no_hill):
     def make(source: dict | None = None, **represent) -> Config:
         classify = {"algorithms": ["logistic_regression"], "max_iter": 5}
         return Config.model_validate(
@@ -54,7 +42,7 @@ def settings(tmp_path, no_hill):
                 "max_quarantined": 0.5,
                 "source": {"path": str(tmp_path / "in"), **(source or {})},
                 "columns": {"key": "id", "text": "text", "numeric": "n", "categorical": "k", "label": "mood"},
-                "represent": {"model": str(no_hill), **represent},
+                "represent": {"model": str(model), **represent},
                 "mine": {"partitions": 1, "classify": classify, "cluster": {"k": 2, "max_iter": 3}},
                 "report": {"map_sample": 0},
             }
