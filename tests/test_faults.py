@@ -113,14 +113,13 @@ def test_stopped_in_each_stage_in_turn_and_before_the_manifest(spark, tmp_path, 
 
     # The same date once more, stopped on its way: what was published is there to the last row.
     with monkeypatch.context() as patch:
-        stop_after(patch, "fuse")
+        stop_after(patch, "prepare")
         with pytest.raises(Stopped):
             run(spark, config)
     assert newest_run(spark, f"{tmp_path}/runs").manifest() == manifest
     assert same(tmp_path, expected)
-    assert run(spark, config, full=True)[0]["rows"] == manifest["rows"]
-    assert same(tmp_path, expected)
-    assert len(list(Path(tmp_path, "runs", DATE, "attempts").iterdir())) == 1
+    assert run(spark, config, last="collect")[1][0].startswith("collect: whole from an earlier start")
+    assert run(spark, config, last="collect", full=True)[1][0].startswith("collect: 40 rows")
 
 
 def test_a_driver_that_is_killed_is_followed_up_at_once(spark, tmp_path, undisturbed):
@@ -155,7 +154,7 @@ def test_a_second_run_of_the_date_is_refused_and_touches_nothing(spark, undistur
 
 
 def test_a_source_that_changed_since_the_run_was_stopped_is_read_anew(spark, tmp_path, tiny_bert):
-    config = settings(tmp_path / "out", tmp_path / "in", tiny_bert)
+    config = settings(tmp_path / "out", tmp_path / "in", tiny_bert, max_quarantined=0.5)
     feed(spark, tmp_path / "in", rows=4)
     run(spark, config, last="collect")
     assert "collect: whole from an earlier start, 4 rows" in run(spark, config, last="collect")[1]
