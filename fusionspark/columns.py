@@ -24,6 +24,13 @@ TRUNCATED = "truncated"
 STATUS = "status"
 MODEL_DIGEST = "model_digest"
 
+# A vector in the embedding store: sha-256 (32 bytes) of its content, its bytes and what they are multiplied
+# by, and the segment (one append to the store) that holds it.
+KEY = "key"
+VECTOR = "vector"
+SCALE = "scale"
+SEGMENT = "segment"
+
 # Feature blocks made by prepare, and the fused vector.
 TABLE_BLOCK = "table_block"
 TFIDF_BLOCK = "tfidf_block"
@@ -76,6 +83,9 @@ PREPARED_DDL = f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {CLEAN_TEXT} s
 EMBEDDINGS_DDL = (
     f"{ROW_ID} string, {EMBEDDING} array<float>, {N_TOKENS} int, {TRUNCATED} boolean, "
     f"{STATUS} string, {MODEL_DIGEST} string"
+)
+STORED_DDL = (
+    f"{KEY} binary, {VECTOR} binary, {SCALE} float, {N_TOKENS} int, {TRUNCATED} boolean, {STATUS} string"
 )
 PREDICTIONS_DDL = (
     f"{ROW_ID} string, {SPLIT} string, {LABEL} string, {ALGORITHM} string, {PREDICTION} string, "

@@ -152,6 +152,14 @@ class Represent(Section):
     rows_per_task: int = Field(250, ge=1)
 
 
+class Store(Section):
+    """Where vectors are kept from run to run, and how."""
+
+    path: str = ""
+    dtype: Literal["float32", "float16", "int8"] = "float32"
+    canary_tolerance: float = Field(0.02, ge=0)
+
+
 class Weights(Section):
     """Weight of each feature block; 0 leaves the block out."""
 
@@ -226,6 +234,7 @@ class Config(Section):
     split: Split = Split()
     prepare: Prepare = Prepare()
     represent: Represent = Represent()
+    store: Store = Store()
     fuse: Fuse = Fuse()
     mine: Mine = Mine()
     report: Report = Report()
@@ -246,6 +255,7 @@ class Config(Section):
         }
         data["source"]["path"] = without_user_info(self.source.path)
         data["output"] = without_user_info(self.output)
+        data["store"]["path"] = without_user_info(self.store.path)
         data["spark"] = {k: REDACTED if _CREDENTIAL.search(k) else v for k, v in self.spark.items()}
         return data
 
@@ -258,7 +268,7 @@ class Config(Section):
         sections = {
             "collect": ("source", "columns"),
             "prepare": ("seed", "split", "prepare"),
-            "represent": ("represent",),
+            "represent": ("represent", "store"),
             "fuse": ("fuse",),
             "mine": ("mine",),
             "report": ("report", "title"),
@@ -266,6 +276,8 @@ class Config(Section):
         data = self.redacted()
         for speed_only in SPEED_ONLY:
             data["represent"].pop(speed_only)
+        # Of the store, only what it rounds vectors to.
+        data["store"] = {"dtype": self.store.dtype}
         upto = STAGES[: STAGES.index(stage) + 1]
         seen = {name: data[name] for s in upto for name in sections[s]}
         return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -66,6 +67,34 @@ class Files:
         found = self._fs(pattern).globStatus(self._path(pattern)) or []
         return sorted(entry.getPath().toUri().getPath() for entry in found)
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of each data file inside ``folder``, by name; hidden ones and folders are left out."""
+        if not self.exists(folder):
+            return {}
+        entries = [entry for entry in self._fs(folder).listStatus(self._path(folder)) if entry.isFile()]
+        found = {entry.getPath().getName(): int(entry.getLen()) for entry in entries}
+        return {name: found[name] for name in sorted(found) if not name.startswith(("_", "."))}
+
+    def measure(self, folder: str) -> tuple[int, int]:
+        """Number of files below ``folder`` and their bytes, from one call whatever their number."""
+        summary = self._fs(folder).getContentSummary(self._path(folder))
+        return int(summary.getFileCount()), int(summary.getLength())
+
+    def read_end(self, path: str, start: int) -> bytes:
+        """Bytes of a file from ``start`` on."""
+        stream = self._fs(path).open(self._path(path))
+        try:
+            stream.seek(start)
+            return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        finally:
+            stream.close()
+
+    def move(self, path: str, target: str) -> None:
+        """Rename a file or folder; the folder of ``target`` is made where it is missing."""
+        place = self._path(target)
+        self._fs(target).mkdirs(place.getParent())
+        self._fs(path).rename(self._path(path), place)
+
     def delete(self, path: str) -> None:
         """Delete a file or a whole folder; nothing happens where nothing is."""
         self._fs(path).delete(self._path(path), True)
@@ -97,17 +126,19 @@ class Files:
 
     def write_text(self, path: str, text: str) -> None:
         """Write a UTF-8 file whole or not at all: beside its place first, then renamed over it."""
+        # A name of its own: two runs may write the same file at once.
+        unique = f".{uuid.uuid4().hex[:8]}.part"
         local = self._local(path)
         if local:
             # Hadoop's local file system deletes the old file before it renames the new one.
             local.parent.mkdir(parents=True, exist_ok=True)
-            beside = local.with_name(f"{local.name}.part")
+            beside = local.with_name(local.name + unique)
             beside.write_text(text, encoding="utf-8", newline="")
             # The checksum that Hadoop may have kept is that of the old content.
             local.with_name(f".{local.name}.crc").unlink(missing_ok=True)
             beside.replace(local)
             return
-        stream = self._fs(path).create(self._path(f"{path}.part"), True)
+        stream = self._fs(path).create(self._path(path + unique), True)
         try:
             stream.write(bytearray(text.encode("utf-8")))
         finally:
@@ -118,7 +149,7 @@ class Files:
         options[0] = overwrite
         context = fs.FileContext.getFileContext(self._fs(path).getUri(), self._conf)
         context.rename(
-            self._fs(path).makeQualified(self._path(f"{path}.part")),
+            self._fs(path).makeQualified(self._path(path + unique)),
             self._fs(path).makeQualified(self._path(path)),
             options,
         )

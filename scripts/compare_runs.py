@@ -29,7 +29,8 @@ KEYS = ("row_id", "algorithm", "stage", "reason")
 RUN_JSON_IGNORED = frozenset(
     {
         "seconds", "seconds_compute", "seconds_tokenize", "spark_version", "config_digest", "model_loads",
-        "workers", "output", "started", "ended", "tables",
+        "workers", "output", "started", "ended", "tables", "seconds_saved", "seconds_lookup",
+        "seconds_encode", "seconds_join", "path", "bytes", "files", "distance",
     }
 )  # fmt: skip
 SHOWN = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,9 +14,11 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.errors import FusionSparkError
 from fusionspark.pipeline.context import Context
+from fusionspark.prepare.text_rules import PREPARATION_VERSION
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.loading import EngineSettings, clear_cache
 from fusionspark.represent.quality import QualityFloors, QualityReport
+from fusionspark.tables import Files
 
 #: Precisions whose vectors differ from float32 by more than rounding.
 COMPRESSED = ("int8", "static")
@@ -28,16 +32,20 @@ class Decision:
     facts: dict[str, Any]
 
 
-def decide(ctx: Context, settings: EngineSettings, texts: DataFrame) -> Decision:
-    """Resolve ``auto`` and hold compressed precisions against float32 on a sample of ``texts``.
+def decide(ctx: Context, settings: EngineSettings, keyed: DataFrame, store: str) -> Decision:
+    """Resolve ``auto`` and hold compressed precisions against float32 on a sample of the texts.
 
     Both are measured in a Spark task, so on a machine that will encode. New rows that meet the models of
-    an earlier run are encoded as that run did.
+    an earlier run are encoded as that run did. A verdict is kept in the store for the runs that ask the same
+    of the same model: no model need be loaded for it again, and ``auto`` does not waver between two nights,
+    which would encode every text anew.
 
     Parameters
     ----------
-    texts : DataFrame
-        The distinct prepared texts in `columns.CLEAN_TEXT`.
+    keyed : DataFrame
+        The prepared texts in `columns.CLEAN_TEXT` (null where there is none), and their keys.
+    store : str
+        Folder of the store.
 
     Raises
     ------
@@ -51,12 +59,27 @@ def decide(ctx: Context, settings: EngineSettings, texts: DataFrame) -> Decision
     if settings.precision not in (*COMPRESSED, "auto"):
         return Decision(settings.precision, {})
     gate = ctx.config.represent.quality
+    asked = {
+        "model": settings.model_digest, "precision": settings.precision, "max_tokens": settings.max_tokens,
+        "long_text": settings.long_text, "preparation": PREPARATION_VERSION, **gate.model_dump(),
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    path, files = f"{store}/verdicts/{digest[:16]}.json", Files(ctx.spark)
+    if files.exists(path):
+        kept = json.loads(files.read_text(path))
+        return Decision(kept["decision"]["precision"], {**kept["decision"]["facts"], "verdict": "kept"})
+    decision = _measure(ctx, settings, keyed)
+    if decision.facts:
+        files.write_text(path, json.dumps({"asked": asked, "decision": asdict(decision)}, allow_nan=False))
+    return decision
+
+
+def _measure(ctx: Context, settings: EngineSettings, keyed: DataFrame) -> Decision:
+    gate = ctx.config.represent.quality
     floors = QualityFloors(gate.mean_cosine, gate.p1_cosine, gate.overlap_at_10)
     # The lowest digests are a random sample that is the same for every layout of the table.
-    sample = [
-        row[0]
-        for row in texts.select(c.CLEAN_TEXT).orderBy(F.sha2(c.CLEAN_TEXT, 256)).limit(gate.sample).collect()
-    ]
+    distinct = keyed.where(F.col(c.KEY).isNotNull()).select(c.KEY, c.CLEAN_TEXT).distinct()
+    sample = [row[c.CLEAN_TEXT] for row in distinct.orderBy(c.KEY).limit(gate.sample).collect()]
     if len(sample) < 2:
         return Decision("float32" if settings.precision == "auto" else settings.precision, {})
     if settings.precision == "auto":

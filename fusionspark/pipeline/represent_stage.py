@@ -2,93 +2,80 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
-from fusionspark import progress
+from fusionspark.config import Config, without_user_info
 from fusionspark.errors import ModelMismatchError
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.precision_gate import decide
-from fusionspark.represent.loading import effective_digest
+from fusionspark.pipeline.stored_vectors import fill
+from fusionspark.prepare.text_rules import PREPARATION_VERSION
+from fusionspark.represent.autotune import resolve_auto
+from fusionspark.represent.loading import EngineSettings, effective_digest
 from fusionspark.represent.model_source import model_digest
 from fusionspark.represent.monitor import counters_accumulator
-from fusionspark.represent.text_embedder import TextEmbedder
+from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding
+from fusionspark.represent.store.space import text_space
 
-_TEXT_KEY = "__text_key"
+
+def store_path(config: Config) -> str:
+    """Folder of the embedding store."""
+    return config.store.path or f"{config.output}/store"
 
 
 def represent(ctx: Context) -> dict[str, Any]:
-    """Encode each distinct text once and write one embedding a row; returns the counts of the manifest."""
+    """Encode each new text once and write one embedding a row; returns the counts of the manifest."""
     settings = ctx.config.represent
     prepared = ctx.run.read(c.PREPARED)
     if not ctx.config.columns.text:
-        return {"rows": 0, "represent": None}
-    keyed = prepared.select(c.ROW_ID, c.CLEAN_TEXT, F.sha2(c.CLEAN_TEXT, 256).alias(_TEXT_KEY))
-    texts = keyed.where(F.col(c.CLEAN_TEXT).isNotNull()).select(_TEXT_KEY, c.CLEAN_TEXT).distinct()
-    embedder = TextEmbedder(
-        inputCol=c.CLEAN_TEXT,
-        outputCol=c.EMBEDDING,
+        return {"rows": 0, "represent": None, "store": None}
+    keyed = prepared.select(c.ROW_ID, c.CLEAN_TEXT, F.unhex(F.sha2(F.col(c.CLEAN_TEXT), 256)).alias(c.KEY))
+    engine = EngineSettings(
         model=settings.model,
-        modelDigest=model_digest(settings.model),
+        model_digest=model_digest(settings.model),
         precision=settings.precision,
         device=settings.device,
-        gpuAmount=settings.gpu_amount,
-        cacheDir=settings.cache_dir,
-        maxTokens=settings.max_tokens,
-        tokenBudget=settings.token_budget,
-        windowSize=settings.window,
-        longText=settings.long_text,
+        max_tokens=settings.max_tokens,
+        token_budget=settings.token_budget,
+        long_text=settings.long_text,
+        cache_dir=settings.cache_dir,
     )
-    decision = decide(ctx, embedder.engine_settings(), texts)
-    embedder.setPrecision(decision.precision)
-    digest = effective_digest(embedder.engine_settings())
+    decision = decide(ctx, engine, keyed, store_path(ctx.config))
+    engine = resolve_auto(replace(engine, precision=decision.precision))
+    digest = effective_digest(engine)
     _same_model(ctx, digest)
-    figures = keyed.agg(F.count(c.CLEAN_TEXT).alias("texts"), F.count_distinct(_TEXT_KEY).alias("distinct"))
-    counts = figures.collect()[0]
-    tasks = max(1, -(-counts["distinct"] // settings.rows_per_task))
-    monitor = counters_accumulator(ctx.spark)
-    embedder.monitor = monitor
-    # Which texts share a batch then depends on the texts alone, not on how many machines there are.
-    laid_out = texts.repartition(tasks, _TEXT_KEY).sortWithinPartitions(_TEXT_KEY)
-    encoded = embedder.transform(laid_out).drop(c.CLEAN_TEXT)
-    started = time.monotonic()
-
-    def note() -> str:
-        done = monitor.value.get("texts_encoded", 0)
-        rate = done / max(time.monotonic() - started, 1e-9)
-        left = f", {(counts['distinct'] - done) / rate:.0f} s left" if done else ""
-        tokens = monitor.value.get("tokens", 0)
-        return f"{done} of {counts['distinct']} texts, {tokens} tokens, {rate:.0f} texts/s{left}"
-
-    with progress.stage(ctx.spark, "represent", note=note, total=tasks):
-        vectors = keyed.select(c.ROW_ID, _TEXT_KEY).join(encoded, _TEXT_KEY, "left").drop(_TEXT_KEY)
-        table = vectors.withColumn(c.STATUS, F.coalesce(F.col(c.STATUS), F.lit(c.EMPTY))).withColumn(
-            c.MODEL_DIGEST, F.lit(digest)
-        )
-        written = ctx.run.write(table, c.EMBEDDINGS)
-    failed = written.where(F.col(c.STATUS) == c.FAILED)
-    _quarantine(ctx, failed, prepared, "represent", "the model failed on this text")
-    sums = written.agg(
-        F.count("*").alias("rows"),
-        F.sum(F.col(c.TRUNCATED).cast("int")).alias("truncated"),
-        F.sum(F.when(F.col(c.STATUS) == c.FAILED, 1).otherwise(0)).alias("failed"),
-    ).collect()[0]
-    seen = monitor.value
+    space = text_space(engine, digest, preparation=PREPARATION_VERSION, dtype=ctx.config.store.dtype)
+    store = EmbeddingStore(ctx.spark, store_path(ctx.config), space, settings.model)
+    encoding = Encoding(
+        engine,
+        counters_accumulator(ctx.spark),
+        window=settings.window,
+        gpu_amount=settings.gpu_amount,
+        rows_per_task=settings.rows_per_task,
+        canary_tolerance=ctx.config.store.canary_tolerance,
+    )
+    filled = fill(ctx, store, keyed, encoding)
+    _quarantine(ctx, filled.table, filled.failed, prepared)
+    seen = encoding.monitor.value
+    reused = filled.distinct - filled.encoded
+    sums = store.figures()
     return {
-        "rows": sums["rows"] - sums["failed"],
+        "rows": filled.rows - filled.failed,
         "represent": {
-            "texts": counts["texts"],
-            "distinct": counts["distinct"],
-            "encoded": seen.get("texts_encoded", 0),
-            "reused": 0,
+            "texts": filled.texts,
+            "distinct": filled.distinct,
+            "encoded": filled.encoded,
+            "reused": reused,
+            "seconds_saved": round(reused * sums.seconds / sums.texts, 3) if sums.texts else 0.0,
             "tokens": seen.get("tokens", 0),
-            "truncated": sums["truncated"] or 0,
-            "empty": sums["rows"] - counts["texts"],
-            "failed": sums["failed"],
+            "truncated": filled.truncated,
+            "empty": filled.rows - filled.texts,
+            "failed": filled.failed,
             "model": settings.model,
             "model_digest": digest,
             "precision": decision.precision,
@@ -97,7 +84,28 @@ def represent(ctx: Context) -> dict[str, Any]:
             "workers": len(seen.get("workers", [])),
             "seconds_compute": round(seen.get("seconds_compute", 0.0), 3),
             "seconds_tokenize": round(seen.get("seconds_tokenize", 0.0), 3),
+            **{f"seconds_{part}": round(spent, 3) for part, spent in filled.seconds.items()},
         },
+        "store": _store_facts(store, seen.get("canary_distance")),
+    }
+
+
+def _store_facts(store: EmbeddingStore, distance: float | None) -> dict[str, Any]:
+    """What the manifest says about the store; ``loss`` is that of all vectors of the space."""
+    sums = store.figures()
+    agreed = {"mean_cosine": round(sums.sum_cosine / sums.measured, 8)} if sums.measured else {}
+    skipped = {"checked": False, "why": "nothing was encoded, so nothing can have drifted"}
+    return {
+        "path": without_user_info(store.path),
+        "space": store.space.digest()[:16],
+        "dtype": store.space.dtype,
+        "loss": {**agreed, "lowest_cosine": round(sums.lowest_cosine, 8), "vectors": sums.measured},
+        "segments": len(store.segments),
+        "files": sums.files,
+        "rows": sums.rows,
+        "bytes": sums.bytes,
+        "torn": store.torn,
+        "canary": skipped if distance is None else {"checked": True, "distance": round(distance, 8)},
     }
 
 
@@ -112,14 +120,19 @@ def _same_model(ctx: Context, digest: str) -> None:
         )
 
 
-def _quarantine(ctx: Context, bad: DataFrame, inputs: DataFrame, stage: str, reason: str) -> None:
-    """Append rows to the quarantine of this run; the same stage run twice leaves them once."""
-    rows = bad.select(c.ROW_ID).join(inputs, c.ROW_ID)
-    text = F.to_json(F.struct(F.col(c.CLEAN_TEXT)))
-    new = rows.select(
-        c.ROW_ID, F.lit(stage).alias(c.STAGE), F.lit(reason).alias(c.REASON), text.alias(c.INPUT)
+def _quarantine(ctx: Context, written: DataFrame, failed: int, prepared: DataFrame) -> None:
+    """Append the texts that the model failed on to the quarantine; the stage run twice leaves them once."""
+    quarantine = ctx.run.read(c.QUARANTINE)
+    kept = quarantine.where(F.col(c.STAGE) != "represent")
+    if not failed and quarantine.where(F.col(c.STAGE) == "represent").isEmpty():
+        return
+    bad = written.where(F.col(c.STATUS) == c.FAILED).select(c.ROW_ID).join(prepared, c.ROW_ID)
+    new = bad.select(
+        c.ROW_ID,
+        F.lit("represent").alias(c.STAGE),
+        F.lit("the model failed on this text").alias(c.REASON),
+        F.to_json(F.struct(F.col(c.CLEAN_TEXT))).alias(c.INPUT),
     )
-    kept = ctx.run.read(c.QUARANTINE).where(F.col(c.STAGE) != stage)
     # A table cannot be overwritten while it is read; these rows are few, so they pass through the driver.
     everything = ctx.spark.createDataFrame(kept.unionByName(new).collect(), c.QUARANTINE_DDL)
     ctx.run.write(everything, c.QUARANTINE)

@@ -206,6 +206,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
             for stage in c.STAGES
         ],
         "represent": ctx.facts["represent"]["represent"],
+        "store": ctx.facts["represent"]["store"],
         "features": ctx.facts["fuse"]["features"],
         "labels": ctx.facts["mine"]["labels"],
         "classify": report.get("classify", {}),

@@ -28,7 +28,7 @@ def stage_profiles_are_legal(master: str, version: str) -> bool:
 def map_in_arrow(
     frame: DataFrame,
     run: Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]],
-    schema: StructType,
+    schema: StructType | str,
     gpus: float,
 ) -> DataFrame:
     """``frame.mapInArrow`` whose tasks ask for ``gpus`` GPUs each, where that is legal; else without."""

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator
     from pyspark.sql import SparkSession
 
-#: Kept at the lowest value seen, not summed.
-_LOWEST = frozenset({"token_budget"})
+#: Kept at the lowest or highest value seen, not summed.
+_LOWEST = frozenset({"token_budget", "lowest_cosine"})
+_HIGHEST = frozenset({"canary_distance"})
 
 
 class CountersParam(AccumulatorParam[dict[str, Any]]):
@@ -35,6 +36,8 @@ class CountersParam(AccumulatorParam[dict[str, Any]]):
                 value1[name] = sorted({*old, *new})
             elif isinstance(new, str):
                 value1[name] = new or old
+            elif name in _HIGHEST:
+                value1[name] = max(old, new)
             else:
                 value1[name] = min(old, new) if name in _LOWEST else old + new
         return value1

@@ -1,0 +1,154 @@
+"""Tonight's texts against the embedding store: what is there is reused, the rest is encoded and appended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark import progress
+from fusionspark.errors import DataContractError
+from fusionspark.pipeline.context import Context
+from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding, buckets_for
+
+#: Times that a run begins the look-up anew, where a file of the store is torn or a compaction replaced it.
+ATTEMPTS = 3
+
+#: Status of a vector that the store ought to hold and does not.
+_LOST = "lost"
+
+
+@dataclass
+class Filled:
+    """What became of the texts of a run; ``seconds`` has a figure for each part of the work."""
+
+    table: DataFrame
+    texts: int = 0
+    distinct: int = 0
+    encoded: int = 0
+    rows: int = 0
+    truncated: int = 0
+    failed: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the time spent inside to ``seconds[part]``."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - started
+
+
+def fill(ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encoding) -> Filled:
+    """Encode what the store lacks, then write the table of embeddings with what the store gives back.
+
+    Fresh vectors are read back too: a vector is the same on the night it was made and on every later one.
+
+    Parameters
+    ----------
+    keyed : DataFrame
+        ``row_id``, ``clean_text`` (null where there is none) and the key of the text.
+
+    Raises
+    ------
+    DataContractError
+        Vectors are missing or unreadable after several attempts.
+    """
+    filled, warned = Filled(keyed), 0
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            store.open()
+            lost = _fill_once(ctx, store, keyed, encoding, filled)
+        except (PySparkException, Py4JJavaError):
+            if attempt == ATTEMPTS or not store.mend():
+                raise
+            lost = -1
+        for name in store.torn[warned:]:
+            _warn(store, name)
+        warned = len(store.torn)
+        if not lost:
+            return filled
+    raise DataContractError(
+        f"store {store.folder.path}",
+        f"{lost} rows have no vector there though their texts were just encoded",
+        remedy="run `fusionspark store verify`; is something else deleting files there?",
+    )
+
+
+def _fill_once(
+    ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encoding, filled: Filled
+) -> int:
+    """One attempt; returns the rows whose vector is missing in the store."""
+    texts = keyed.where(F.col(c.KEY).isNotNull()).groupBy(c.KEY, c.CLEAN_TEXT).agg(F.count("*").alias("n"))
+    paths = store.near(keyed, ctx.facts["prepare"]["rows"])
+    known = store.known(paths)
+    # Texts that are known are not carried along: on most nights that is nearly all of them.
+    text = F.when(F.col(c.SEGMENT).isNull(), F.col(c.CLEAN_TEXT)).alias(c.CLEAN_TEXT)
+    looked_up = texts.join(known, c.KEY, "left").select(c.KEY, "n", c.SEGMENT, text).persist()
+    try:
+        with filled.timed("lookup"):
+            counts = looked_up.agg(
+                F.sum("n").alias("texts"),
+                F.count("*").alias("distinct"),
+                F.count(c.SEGMENT).alias("known"),
+            ).collect()[0]
+        missing = counts["distinct"] - counts["known"]
+        filled.texts, filled.distinct = counts["texts"] or 0, counts["distinct"]
+        filled.encoded += missing
+        number = 0
+        if missing:
+            with filled.timed("encode"), _progress(ctx, encoding, missing):
+                new = looked_up.where(F.col(c.SEGMENT).isNull()).select(c.KEY, c.CLEAN_TEXT)
+                segment = store.append(new, missing, encoding)
+            number = segment.number
+            paths = [*paths, segment.path]
+        with filled.timed("join"):
+            held = looked_up.select(c.KEY, F.coalesce(c.SEGMENT, F.lit(number)).alias(c.SEGMENT))
+            rows = keyed.select(c.ROW_ID, c.KEY).join(held, c.KEY, "left")
+            table = store.vectors(rows, paths).withColumn(c.STATUS, F.coalesce(F.col(c.STATUS), F.lit(_LOST)))
+            filled.table = ctx.run.write(table, c.EMBEDDINGS)
+            sums = filled.table.agg(
+                F.count("*").alias("rows"),
+                F.count_if(c.TRUNCATED).alias("truncated"),
+                F.count_if(F.col(c.STATUS) == c.FAILED).alias("failed"),
+                F.count_if(F.col(c.STATUS) == _LOST).alias("lost"),
+            ).collect()[0]
+    finally:
+        looked_up.unpersist()
+    filled.rows, filled.truncated, filled.failed = sums["rows"], sums["truncated"], sums["failed"]
+    return int(sums["lost"])
+
+
+@contextmanager
+def _progress(ctx: Context, encoding: Encoding, missing: int) -> Iterator[None]:
+    started = time.monotonic()
+
+    def note() -> str:
+        told: dict[str, Any] = encoding.monitor.value
+        done = told.get("texts_encoded", 0)
+        rate = done / max(time.monotonic() - started, 1e-9)
+        left = f", {(missing - done) / rate:.0f} s left" if done else ""
+        return f"{done} of {missing} texts, {told.get('tokens', 0)} tokens, {rate:.0f} texts/s{left}"
+
+    tasks = buckets_for(missing, encoding.rows_per_task)
+    with progress.stage(ctx.spark, "represent", note=note, total=tasks):
+        yield
+
+
+def _warn(store: EmbeddingStore, name: str) -> None:
+    print(
+        f"  warning: {name} of {store.folder.path} cannot be read; it was moved to torn/, and its texts are "
+        "encoded again",
+        file=sys.stderr,
+    )
