@@ -15,10 +15,11 @@ import numpy as np
 from fusionspark.errors import MissingExtraError
 from fusionspark.represent.batching import TokenBatch
 from fusionspark.represent.cache import cache_root, made_once
-from fusionspark.represent.encoders import FloatMatrix
+from fusionspark.represent.encoders import CPU_BATCH, FloatMatrix
 from fusionspark.represent.model_source import ModelSource
 from fusionspark.represent.settings import read_settings
 from fusionspark.represent.tokenizing import RustTokenizer, Vocabulary, set_tokenizer_threads
+from fusionspark.represent.word_memo import remember_words
 
 DIMENSIONS = 256
 _POOLING = {"cls": "first", "lasttoken": "last"}
@@ -69,6 +70,8 @@ class StaticEncoder:
         Vector of each token, weights included.
     """
 
+    batch_tokens = CPU_BATCH
+
     def __init__(self, table: FloatMatrix) -> None:
         self.table = table
 
@@ -112,6 +115,7 @@ def load_static(folder: Path, max_tokens: int, threads: int) -> tuple[StaticEnco
     if model.weights is not None:
         table = table * np.asarray(model.weights, dtype=np.float32)[:, None]
     nothing = np.array([], dtype=np.int32)
-    tokenize = KnownTokens(RustTokenizer(model.tokenizer), model.unk_token_id)
+    known = KnownTokens(RustTokenizer(model.tokenizer), model.unk_token_id)
+    tokenize = remember_words(known, model.tokenizer)
     vocabulary = Vocabulary(tokenize, nothing, nothing, max_tokens or int(model.max_length or 512))
     return StaticEncoder(np.ascontiguousarray(table)), vocabulary, bool(model.normalize)

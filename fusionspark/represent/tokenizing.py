@@ -13,6 +13,7 @@ import numpy as np
 
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.batching import IntArray
+from fusionspark.represent.word_memo import remember_words
 
 #: Texts tokenised in one call: large enough to keep the Rust side busy, small enough that the objects
 #: it returns stay few.
@@ -22,7 +23,7 @@ CHUNK = 1024
 class Tokenizer(Protocol):
     """Turns texts into the ids of their own tokens, without special ones."""
 
-    def __call__(self, texts: Sequence[str]) -> list[IntArray]:
+    def __call__(self, texts: Sequence[str], /) -> list[IntArray]:
         """Ids of each text."""
         ...
 
@@ -132,7 +133,7 @@ def load_vocabulary(folder: Path, max_tokens: int, lower_case: bool = False, thr
     tokenizer = _rust_tokenizer(folder)
     config_file = folder / "tokenizer_config.json"
     config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
-    tokenize = RustTokenizer(tokenizer, lower_case)
+    tokenize = remember_words(RustTokenizer(tokenizer, lower_case), tokenizer)
     prefix, suffix = _special_tokens(tokenizer, folder)
     return Vocabulary(
         tokenize, prefix, suffix, max_tokens, truncate_left=config.get("truncation_side") == "left"
