@@ -146,7 +146,7 @@ class Represent(Section):
     gpu_amount: float = Field(0.0, ge=0)
     cache_dir: str = ""
     max_tokens: int = Field(0, ge=0)
-    token_budget: int = Field(2048, ge=1)
+    token_budget: int = Field(0, ge=0)
     window: int = Field(10000, ge=1)
     long_text: Literal["truncate", "chunk_mean", "error"] = "truncate"
     rows_per_task: int = Field(250, ge=1)

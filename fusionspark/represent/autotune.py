@@ -116,8 +116,14 @@ def choose_precision(
 _AUTO_TEXT = "Measured on a sentence of this length, again and again, number"
 
 
+#: What a half precision must show to count as rounding. Neighbours among made-up texts mean nothing.
+EXACT = QualityFloors(mean_cosine=0.9999, p1_cosine=0.9999, overlap_at_10=None)
+
+
 def resolve_auto(settings: EngineSettings) -> EngineSettings:
     """``settings`` with ``auto`` replaced by float32 or a half precision, whichever is fastest here.
+
+    A half precision is taken only where its vectors have a cosine of 0.9999 to those of float32.
 
     Compressed engines change vectors more than rounding does, and no texts of the user are at hand
     here, so they are not candidates.
@@ -131,7 +137,7 @@ def resolve_auto(settings: EngineSettings) -> EngineSettings:
     if key not in _resolved:
         sample = [f"{_AUTO_TEXT} {i}" for i in range(64)]
         fixed = replace(settings, long_text="truncate")
-        _resolved[key] = choose_precision(fixed, sample, candidates=("bfloat16", "float16")).precision
+        _resolved[key] = choose_precision(fixed, sample, EXACT, ("bfloat16", "float16")).precision
     return replace(settings, precision=_resolved[key])
 
 

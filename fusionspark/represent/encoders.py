@@ -22,9 +22,18 @@ if TYPE_CHECKING:
 
 FloatMatrix = NDArray[np.float32]
 
+#: Tokens of a batch that keep a CPU core, and a GPU, busy. More would only take memory.
+CPU_BATCH = 2048
+GPU_BATCH = 16384
+
 
 class Encoder(Protocol):
     """Any network, table or library that turns tokens into vectors."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that suit it best, where the caller names no budget."""
+        ...
 
     def encode(self, batch: TokenBatch) -> FloatMatrix:
         """Vectors of the texts in ``batch``, shape (n, d), float32, in the order of the batch.
@@ -47,11 +56,14 @@ class TorchEncoder:
         Names of poolings, concatenated.
     dense : sequence of (weight, bias or None, activation)
         Applied after pooling.
+    batch_tokens : int
+        See `Encoder.batch_tokens`.
     """
 
     network: Any
     pooling: Sequence[str]
     dense: Sequence[tuple[Any, Any, str]] = ()
+    batch_tokens: int = CPU_BATCH
 
     def encode(self, batch: TokenBatch) -> FloatMatrix:
         """See `Encoder.encode`."""
@@ -141,8 +153,10 @@ def load_torch_encoder(
         network = packed_bert.PackedBert(weights, settings.config, torch.device(device), dtype)
     else:
         network = PaddedNetwork(settings.transformer, torch.device(device), dtype)
-    kind = CudaEncoder if device.startswith("cuda") else TorchEncoder
-    return kind(network, settings.pooling, load_dense(settings, device))
+    dense = load_dense(settings, device)
+    if device.startswith("cuda"):
+        return CudaEncoder(network, settings.pooling, dense, GPU_BATCH)
+    return TorchEncoder(network, settings.pooling, dense)
 
 
 def load_dense(settings: FolderSettings, device: str = "cpu") -> list[tuple[Any, Any, str]]:
@@ -186,6 +200,8 @@ class Usem3Encoder:
 
     The package tokenises by itself; it is given its own ids here, so that every text is tokenised once.
     """
+
+    batch_tokens = CPU_BATCH
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         try:

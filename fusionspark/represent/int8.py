@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _EXPORT_FLOOR = 0.95
 
 
+#: Tokens of a batch: the many passes between its products are short while they stay in a core's cache
+#: (a fifth faster than `encoders.CPU_BATCH` on MiniLM).
+_BATCH = 256
+
+
 class Int8Network:
     """The exported graph as a network over a `TokenBatch`."""
 
@@ -34,6 +39,9 @@ class Int8Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # The graph is written as it is to run: higher levels would fuse its additions and normalisations
+        # into a slower kernel.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         # A task that waits for rows must not burn its core in a spinning pool.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -72,7 +80,8 @@ def load_int8_encoder(settings: FolderSettings, digest: str, cache_dir: str, thr
         _compare(settings, draft / "model.onnx", threads)
 
     folder = made_once(cache_root(cache_dir) / f"int8-v{VERSION}-{digest[:32]}", make)
-    return TorchEncoder(Int8Network(folder / "model.onnx", threads), settings.pooling, load_dense(settings))
+    network = Int8Network(folder / "model.onnx", threads)
+    return TorchEncoder(network, settings.pooling, load_dense(settings), _BATCH)
 
 
 def _compare(settings: FolderSettings, file: Path, threads: int) -> None:

@@ -21,7 +21,7 @@ from fusionspark.errors import MissingExtraError
 from fusionspark.represent import packed_bert
 
 #: Changes whenever the graph does, so that an older file in a cache is not taken for a new one.
-VERSION = 1
+VERSION = 2
 
 _TOP = 63
 _MS = "com.microsoft"
@@ -147,8 +147,12 @@ def write_int8(weights: Mapping[str, NDArray[np.float32]], config: Mapping[str, 
         def norm(x: str, skip: str, name: str, to: str = to) -> str:
             parts = [f"{name}.LayerNorm.weight", f"{name}.LayerNorm.bias", f"{name}.dense.bias"]
             constants = [graph.constant(f"{to}.{part}", get(part)) for part in parts]
+            # ONNX Runtime's SkipLayerNormalization takes seven times as long as these three (1.9 against
+            # 0.3 us a token of 384).
+            biased = graph.node("Add", [x, constants[2]], f"{to}.{name}.biased")
+            total = graph.node("Add", [biased, skip], f"{to}.{name}.sum")
             return graph.node(
-                "SkipLayerNormalization", [x, skip, *constants], f"{to}.{name}", domain=_MS, epsilon=eps
+                "LayerNormalization", [total, *constants[:2]], f"{to}.{name}", axis=-1, epsilon=eps
             )
 
         out = graph.linear(mixed, f"{to}.out", get(f"{at}.output.dense.weight").T)

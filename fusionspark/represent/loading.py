@@ -38,7 +38,7 @@ class EngineSettings:
     precision: str = "float32"
     device: str = "auto"
     max_tokens: int = 0
-    token_budget: int = 2048
+    token_budget: int = 0
     long_text: str = "truncate"
     pooling: str = "auto"
     normalize: bool | None = None
@@ -53,6 +53,10 @@ class EngineSettings:
             raise ConfigError("pooling", f"is {self.pooling!r}", allowed=", ".join(("auto", *POOLINGS)))
         if self.max_tokens < 0:
             raise ConfigError("maxTokens", f"is {self.max_tokens}", allowed="0 (the model's own) or more")
+        if self.token_budget < 0:
+            raise ConfigError(
+                "tokenBudget", f"is {self.token_budget}", allowed="0 (the encoder's own) or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
     device = device or task_device(settings.device)
     source = resolve_model(settings.model)
     # Engines that differ in scheduling only share one model.
-    shared = replace(settings, token_budget=1, long_text="truncate", device=device.name, model="")
+    shared = replace(settings, token_budget=0, long_text="truncate", device=device.name, model="")
     key = (settings.model_digest or source.digest(), device.threads, *asdict(shared).values())
     if key not in _cache:
         if settings.model_digest:
@@ -103,7 +107,7 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
         vocabulary=model.vocabulary,
         dimension=model.dimension,
         normalize=model.normalize if settings.normalize is None else settings.normalize,
-        token_budget=settings.token_budget,
+        token_budget=settings.token_budget or model.encoder.batch_tokens,
         long_text=settings.long_text,
     )
 

@@ -64,8 +64,8 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         Where compressed models are kept on each node; empty: ``$XDG_CACHE_HOME/fusionspark``.
     maxTokens : int, default 0
         Longest input, special tokens included; 0 is the model's own limit.
-    tokenBudget : int, default 2048
-        Most tokens in one batch.
+    tokenBudget : int, default 0
+        Most tokens in one batch; 0 is what suits the device and the precision.
     windowSize : int, default 10000
         Rows that are sorted by length together. More rows, less padding, more memory.
     longText : {"truncate", "chunk_mean", "error"}
@@ -108,7 +108,7 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         gpuAmount: float = 0.0,
         cacheDir: str = "",
         maxTokens: int = 0,
-        tokenBudget: int = 2048,
+        tokenBudget: int = 0,
         windowSize: int = 10_000,
         longText: str = "truncate",
         handleInvalid: str = "keep",
@@ -121,7 +121,7 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         self.monitor: Monitor | None = None
         self._setDefault(
             outputCol=columns.EMBEDDING, modelDigest="", precision="float32", device="auto", maxTokens=0,
-            tokenBudget=2048, windowSize=10_000, longText="truncate", handleInvalid="keep",
+            tokenBudget=0, windowSize=10_000, longText="truncate", handleInvalid="keep",
             pooling="auto", promptName="", cacheDir="", gpuAmount=0.0,
         )  # fmt: skip
         self._set(**self._input_kwargs)
@@ -224,8 +224,8 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
             raise ConfigError(
                 "longText", f"is {self.getOrDefault(self.longText)!r}", allowed=", ".join(LONG_TEXT)
             )
-        if window < 1 or self.getOrDefault(self.tokenBudget) < 1:
-            raise ConfigError("windowSize and tokenBudget", "are not both above 0", allowed="1 or more")
+        if window < 1:
+            raise ConfigError("windowSize", f"is {window}", allowed="1 or more")
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         schema = self.transformSchema(dataset.schema)

@@ -38,7 +38,10 @@ class TextEmbedderParams(HasInputCol, HasOutputCol, HasHandleInvalid):
         TypeConverters.toInt,
     )
     tokenBudget: Param[int] = Param(
-        Params._dummy(), "tokenBudget", "most tokens in one batch", TypeConverters.toInt
+        Params._dummy(),
+        "tokenBudget",
+        "most tokens in one batch; 0: what suits the encoder",
+        TypeConverters.toInt,
     )
     windowSize: Param[int] = Param(
         Params._dummy(), "windowSize", "rows sorted by length together", TypeConverters.toInt

@@ -5,7 +5,7 @@ import pytest
 from test_encoders import TEXTS, cosine
 
 from fusionspark.errors import ConfigError
-from fusionspark.represent import int8
+from fusionspark.represent import encoders, int8
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.device import Device
 from fusionspark.represent.loading import EngineSettings, build_engine, effective_digest
@@ -29,7 +29,7 @@ def test_int8_is_exported_once_and_close_to_float32(tiny_bert, tmp_path, monkeyp
     found = engine(tiny_bert, "int8", tmp_path).encode(TEXTS).embeddings
     assert cosine(exact, found).min() > 0.97
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [
-        f"int8-v1-{model_digest(str(tiny_bert))[:32]}"
+        f"int8-v2-{model_digest(str(tiny_bert))[:32]}"
     ]
     monkeypatch.setattr(int8, "write_int8", lambda *_: pytest.fail("exported again"))
     engine(tiny_bert, "int8", tmp_path, max_tokens=16)
@@ -141,3 +141,19 @@ def test_packaged_minilm_passes_the_gate_in_int8(tmp_path):
         EngineSettings(model=MINILM, precision="int8", cache_dir=str(tmp_path)), texts, device=CPU
     )
     assert report.mean_cosine > 0.99
+
+
+def test_a_half_precision_is_rounding_on_a_cpu(tiny_bert, tmp_path):
+    exact = engine(tiny_bert, "float32", tmp_path).encode(TEXTS).embeddings
+    found = engine(tiny_bert, "bfloat16", tmp_path).encode(TEXTS).embeddings
+    assert found.dtype == np.float32
+    assert 0.9999 < cosine(exact, found).min() < 0.9999999, "close, and yet really computed in half precision"
+
+
+@pytest.mark.parametrize(("precision", "budget"), [("float32", encoders.CPU_BATCH), ("int8", 256)])
+def test_a_budget_of_zero_is_the_encoders_own(tiny_bert, tmp_path, precision, budget):
+    pytest.importorskip("onnxruntime")
+    assert engine(tiny_bert, precision, tmp_path).token_budget == budget
+    assert engine(tiny_bert, precision, tmp_path, token_budget=7).token_budget == 7
+    with pytest.raises(ConfigError, match="tokenBudget"):
+        engine(tiny_bert, precision, tmp_path, token_budget=-1)
