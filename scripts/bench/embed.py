@@ -1,7 +1,9 @@
 """Embedding a Spark column: fusionspark against predict_batch_udf + sentence-transformers.
 
 One run, interleaved, medians: same rows, same model, same cores, one thread a worker on both sides, both
-sides warmed up. Lines before the last one are for a reader; the last line is one JSON object.
+sides warmed up. ``exact`` is the engine that ``precision = auto`` picks on this machine: float32, or a half
+precision with its sums in float32 where that is faster and a mere rounding (see `cosine_min`); float32 is
+always measured beside it. Lines before the last one are for a reader; the last line is one JSON object.
 
     python scripts/bench/embed.py [--rows 2000] [--repeats 5] [--data ../shared/data]
 """
@@ -225,7 +227,7 @@ def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
     return found
 
 
-def measure_load(spark, load: str, texts: list[str], args, folder: Path) -> dict:
+def measure_load(spark, load: str, texts: list[str], exact: str, args, folder: Path) -> dict:
     from fusionspark.represent.model_source import resolve_model
     from fusionspark.represent.monitor import counters_accumulator
     from fusionspark.represent.text_embedder import TextEmbedder
@@ -245,45 +247,53 @@ def measure_load(spark, load: str, texts: list[str], args, folder: Path) -> dict
     )
     predict = baseline(str(resolve_model(MODEL).path))
     counters = counters_accumulator(spark)
-    exact, int8, static = (
-        TextEmbedder(inputCol="text", model=MODEL, precision=p) for p in ("float32", "int8", "static")
-    )
-    exact.monitor = counters
-    embed = embed_udf(MODEL)
+    stages = {
+        name: TextEmbedder(inputCol="text", model=MODEL, precision=precision)
+        for name, precision in (("exact", exact), ("float32", "float32"), ("int8", "int8"))
+    }
+    static = TextEmbedder(inputCol="text", model=MODEL, precision="static")
+    stages["exact"].monitor = counters
+    embed = embed_udf(MODEL, precision=exact)
     systems = {
         "baseline": (lambda: frame.select(predict("text").alias("v")), len(rows)),
-        "exact": (lambda: exact.transform(frame).select("embedding"), len(rows)),
-        "int8": (lambda: int8.transform(frame).select("embedding"), len(rows)),
+        **{
+            name: (lambda stage=stage: stage.transform(frame).select("embedding"), len(rows))
+            for name, stage in stages.items()
+        },
         "udf": (lambda: frame.select(embed("text").alias("v")), len(rows)),
         "static": (lambda: static.transform(wide).select("embedding"), len(many)),
-        "doubled": (lambda: exact.transform(doubled).select("embedding"), len(rows)),
+        "doubled": (lambda: stages["exact"].transform(doubled).select("embedding"), len(rows)),
     }
-    bare = Bare()
+    bare = {"exact": Bare(exact), "float32": Bare()}
     halves = [folder / f"{load}-{core}.json" for core in range(CORES)]
     small = frame.limit(64).repartition(CORES)
     for make in (
-        lambda: small.select(predict("text")), lambda: exact.transform(small), lambda: int8.transform(small),
-        lambda: small.select(embed("text")), lambda: static.transform(small),
-    ):  # fmt: skip
+        lambda: small.select(predict("text")),
+        *(lambda stage=stage: stage.transform(small) for stage in (*stages.values(), static)),
+        lambda: small.select(embed("text")),
+    ):
         seconds_of(make())
     few = folder / f"{load}-few.json"
     few.write_text(json.dumps(rows[:64]))
-    bare.encode([few] * CORES)
+    for engine in bare.values():
+        engine.encode([few] * CORES)
 
-    times: dict[str, list[float]] = {name: [] for name in (*systems, "bare")}
+    times: dict[str, list[float]] = {name: [] for name in (*systems, "bare exact", "bare float32")}
     peaks, shares = [], []
     per_token = flops_per_token()
     for turn in range(args.repeats):
         for name, (make, _) in systems.items():
             times[name].append(seconds_of(make()))
-            if name == "exact":
+            if name in bare:
                 # Beside the stage, so that the machine is in the same mood for both.
-                done = bare.encode(halves)
-                times["bare"].append(done["seconds"])
-                peaks.append(bare.peak())
+                done = bare[name].encode(halves)
+                times[f"bare {name}"].append(done["seconds"])
+            if name == "float32":
+                peaks.append(bare[name].peak())
                 shares.append(done["tokens"] * per_token / max(done["busy"]) / 1e9 / peaks[-1])
         say(load, f"turn {turn + 1}:", {name: round(values[-1], 2) for name, values in times.items()})
-    bare.close()
+    for engine in bare.values():
+        engine.close()
 
     speed = {name: count / statistics.median(times[name]) for name, (_, count) in systems.items()}
     say(load, "texts/s:", {name: round(value, 1) for name, value in speed.items()})
@@ -298,11 +308,12 @@ def measure_load(spark, load: str, texts: list[str], args, folder: Path) -> dict
     return {
         "ratios": {
             f"{name}_ratio": round(speed[name] / speed["baseline"], 2)
-            for name in ("exact", "int8", "static", "udf")
+            for name in ("exact", "float32", "int8", "static", "udf")
         },
         "flops_share": round(statistics.median(shares), 3),
-        "spark_overhead": statistics.median(
-            a / b for a, b in zip(times["exact"], times["bare"], strict=True)
+        "spark_overhead": max(
+            statistics.median(a / b for a, b in zip(times[name], times[f"bare {name}"], strict=True))
+            for name in ("exact", "float32")
         ),
         "duplicate_cost": statistics.median(
             a / b for a, b in zip(times["doubled"], times["exact"], strict=True)
@@ -310,8 +321,20 @@ def measure_load(spark, load: str, texts: list[str], args, folder: Path) -> dict
         "token_efficiency": told["tokens"] / told["padded_tokens"],
         "model_loads": told["model_loads"],
         "workers": len(told["workers"]),
-        "cosine_min": cosine_min(frame, predict, exact),
+        "cosine_min": cosine_min(frame, predict, stages["exact"]),
     }
+
+
+def exact_precision() -> str:
+    """What ``auto`` picks with one thread, as in a worker; asked of a process of its own."""
+    code = f"""
+from fusionspark.represent.autotune import resolve_auto
+from fusionspark.represent.loading import EngineSettings
+print(resolve_auto(EngineSettings(model={MODEL!r}, precision="auto", device="cpu")).precision)
+"""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)
+    return done.stdout.split()[-1]
 
 
 def flops_per_token() -> float:
@@ -397,13 +420,15 @@ def main() -> None:
     say(f"{args.rows} rows, {args.repeats} repeats, {CORES} cores, 1 thread a worker, model {MODEL}")
 
     texts = {load: read_texts(args.data, load) for load in ("short", "long")}
+    exact = exact_precision()
+    say("exact precision of this machine:", exact)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         memory = {} if "memory" in args.skip else measure_memory(texts["short"], args.rows, folder)
         spark = session()
         found = {
-            load: measure_load(spark, load, texts[load], args, folder)
+            load: measure_load(spark, load, texts[load], exact, args, folder)
             for load in ("short", "long")
             if load not in args.skip
         }
@@ -415,6 +440,7 @@ def main() -> None:
     if "long" in result:
         result["long"]["flops_share"] = found["long"]["flops_share"]
     result |= {
+        "exact_precision": exact,
         "cosine_min": round(min(part["cosine_min"] for part in parts), 7),
         "spark_overhead": round(max(part["spark_overhead"] for part in parts), 3),
         "token_efficiency": round(min(part["token_efficiency"] for part in parts), 4),
