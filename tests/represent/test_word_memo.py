@@ -11,25 +11,6 @@ from fusionspark.represent.tokenizing import RustTokenizer
 from fusionspark.represent.word_memo import WordMemo, remember_words, sees_words_alone
 
 PIECES = "[UNK] the cat ##s s c ##a ##t e i ß σ ς . , 猫 1 ##1".split()
-    "[UNK]",
-    "the",
-    "cat",
-    "##s",
-    "s",
-    "c",
-    "##a",
-    "##t",
-    "e",
-    "i",
-    "ß",
-    "σ",
-    "ς",
-    ".",
-    ",",
-    "猫",
-    "1",
-    "##1",
-]
 
 
 def wordpiece(normalizer=None, added=()):
