@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Most bytes of one window of input, and of the vectors in one record batch of output.
 _WINDOW_BYTES = 128 << 20
-_OUTPUT_BYTES = 64 << 20
+_OUTPUT_BYTES = 4 << 20
 
 
 class Monitor(Protocol):
@@ -157,7 +157,8 @@ def append_columns(
     if invalid == "skip":
         wide = wide.filter(pa.array(~bad))
     width = added[0].type.value_type.bit_width // 8 * max(1, len(added[0].values) // max(1, len(added[0])))
-    yield from wide.combine_chunks().to_batches(max_chunksize=max(1, _OUTPUT_BYTES // width))
+    # Slices of the window, not copies; small ones, since what is sent is copied once more.
+    yield from wide.to_batches(max_chunksize=max(1, _OUTPUT_BYTES // width))
 
 
 #: Placeholders: Spark takes names from the schema of the stage, in the same order.

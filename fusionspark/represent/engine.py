@@ -187,8 +187,9 @@ class EmbeddingEngine:
         weights = np.fromiter(map(len, work.inputs), dtype=np.float32, count=len(work.inputs))
         embeddings = _mean_by_owner(vectors, work.owners, weights, count)
         if self.normalize:
-            # The floor is torch's: a zero vector stays zero.
-            embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+            # The floor is torch's: a zero vector stays zero. No temporary of the matrix's size is made.
+            norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings))
+            embeddings /= np.maximum(norms, 1e-12)[:, None]
         self.counters.seconds_tokenize += work.seconds
         self.counters.seconds_compute += time.perf_counter() - started
         self.counters.rows += len(work.at)
@@ -202,10 +203,9 @@ class EmbeddingEngine:
         known = np.where(work.sizes + special == 0, columns.EMPTY, known)
         self.counters.failed += int((known == columns.FAILED).sum())
         cut = work.long & (self.long_text == "truncate")
-        # One slot more, for rows without text: position -1 is the last one.
-        embeddings = np.concatenate((embeddings, np.full((1, self.dimension), np.nan, dtype=np.float32)))
         return EncodeResult(
-            embeddings=embeddings[work.at],
+            embeddings=_rows_of(embeddings, work.at),
+            # One slot more, for rows without text: position -1 is the last one.
             n_tokens=np.append(work.sizes + np.int32(special), np.int32(0))[work.at],
             truncated=np.append(cut, False)[work.at],
             status=np.append(known.astype(object), columns.EMPTY)[work.at].tolist(),
@@ -323,6 +323,17 @@ def release_gpu_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _rows_of(embeddings: FloatMatrix, at: NDArray[np.int64]) -> FloatMatrix:
+    """The vector of each row; NaN where it has no text. The same matrix where every text is one row."""
+    if len(at) == len(embeddings) and np.array_equal(at, np.arange(len(at))):
+        return embeddings
+    rows = np.full((len(at), embeddings.shape[1]), np.nan, dtype=np.float32)
+    if len(embeddings):
+        np.take(embeddings, at, axis=0, mode="clip", out=rows)
+        rows[at < 0] = np.nan
+    return rows
 
 
 def _mean_by_owner(

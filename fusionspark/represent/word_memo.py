@@ -20,6 +20,9 @@ Tokenize = Callable[[Sequence[str]], list[IntArray]]
 #: Words kept; about 100 bytes each.
 _CAPACITY = 1 << 16
 
+#: Texts whose words lie in memory together.
+_CHUNK = 1024
+
 #: Longest word worth keeping, in characters: links and text without spaces seldom come twice.
 _LONGEST = 32
 
@@ -39,6 +42,12 @@ class WordMemo:
 
     def __call__(self, texts: Sequence[str]) -> list[IntArray]:
         """Ids of each text."""
+        out: list[IntArray] = []
+        for start in range(0, len(texts), _CHUNK):
+            out.extend(self._chunk(texts[start : start + _CHUNK]))
+        return out
+
+    def _chunk(self, texts: Sequence[str]) -> list[IntArray]:
         # At the space alone: other white space stays inside a word, and the tokenizer knows it better.
         rows = [text.split(" ") for text in texts]
         words = set().union(*rows)

@@ -10,7 +10,27 @@ from fusionspark.represent import word_memo
 from fusionspark.represent.tokenizing import RustTokenizer
 from fusionspark.represent.word_memo import WordMemo, remember_words, sees_words_alone
 
-PIECES = "[UNK] the cat ##s s c ##a ##t e i ß σ ς . , 猫 1 ##1".split()
+PIECES = ["[UNK]", "the", "cat", "##s", "s", "c", "##a", "##t", "e", "i", "ß", "σ", "ς", ".", ",", "猫", "1",
+          "##1"]  # fmt: skip
+    "[UNK]",
+    "the",
+    "cat",
+    "##s",
+    "s",
+    "c",
+    "##a",
+    "##t",
+    "e",
+    "i",
+    "ß",
+    "σ",
+    "ς",
+    ".",
+    ",",
+    "猫",
+    "1",
+    "##1",
+]
 
 
 def wordpiece(normalizer=None, added=()):
