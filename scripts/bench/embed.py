@@ -421,7 +421,8 @@ def main() -> None:
         {p: version(p) for p in packages},
     )
     say(
-        f"{args.short_rows} short and {args.rows} long texts, {args.repeats} repeats, {CORES} cores, 1 thread a worker, model {MODEL}"
+        f"{args.short_rows} short and {args.rows} long texts, {args.repeats} repeats, {CORES} cores, "
+        f"1 thread a worker, model {MODEL}"
     )
 
     texts = {load: read_texts(args.data, load) for load in ("short", "long")}

@@ -12,25 +12,6 @@ from fusionspark.represent.word_memo import WordMemo, remember_words, sees_words
 
 PIECES = ["[UNK]", "the", "cat", "##s", "s", "c", "##a", "##t", "e", "i", "ß", "σ", "ς", ".", ",", "猫", "1",
           "##1"]  # fmt: skip
-    "[UNK]",
-    "the",
-    "cat",
-    "##s",
-    "s",
-    "c",
-    "##a",
-    "##t",
-    "e",
-    "i",
-    "ß",
-    "σ",
-    "ς",
-    ".",
-    ",",
-    "猫",
-    "1",
-    "##1",
-]
 
 
 def wordpiece(normalizer=None, added=()):
