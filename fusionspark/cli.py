@@ -1,4 +1,4 @@
-"""The command line: ``fusionspark run | replay | score | check | report``."""
+"""The command line: ``fusionspark run | replay | score | check | report | store``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fusionspark.config import Config
 from fusionspark.config_file import load
 from fusionspark.errors import FusionSparkError
 from fusionspark.session import open_session
+from fusionspark.store_command import store_app
 
 app = typer.Typer(
     add_completion=False,
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Fuse language-model features of text with structured columns on Spark, and mine the result.",
 )
+app.add_typer(store_app, name="store")
 #: Figures and paths go to standard output; progress and errors to standard error.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("picks",),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),
+    ("store_command",),
     ("stream", "cli", "__main__"),
 )
 # Arrows between units of one layer that were agreed on, each with its reason.

@@ -220,3 +220,15 @@ def test_report_of_no_run_is_refused(command, tmp_path):
     code, _, said = command("report", tmp_path)
     assert code == 2
     assert "run.json" in said
+
+
+def test_store_verbs_on_an_empty_store_and_a_digest_that_no_model_has(spark, command, tmp_path, source):
+    conf = conf_file(tmp_path, source)
+    code, said, _ = command("store", "stats", conf)
+    assert code == 0
+    assert said == f"0 spaces in {tmp_path}/out/store\n"
+    assert command("store", "verify", conf)[0] == 0
+    assert command("store", "compact", conf)[0] == 0
+    code, _, error = command("store", "drop", "--model", "ff", conf)
+    assert code == 2
+    assert "none, the store is empty" in error

@@ -27,6 +27,7 @@ from fusionspark.prepare import stages as preparing
 from fusionspark.report import metrics as measuring
 from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
+from fusionspark.represent.one_model import check_one_model
 from fusionspark.tables import RunFolder, ordered_for_fit
 
 #: Value of ``split`` for rows that are only scored.
@@ -148,7 +149,9 @@ def _fuse(ctx: Context) -> dict[str, Any]:
         c.ROW_ID, c.SPLIT, c.LABEL, *[n for n in (c.TFIDF_BLOCK, c.TABLE_BLOCK) if n in prepared.columns]
     )
     if ctx.config.columns.text:
-        vectors = ctx.run.read(c.EMBEDDINGS).where(F.col(c.STATUS) != c.FAILED)
+        embeddings = ctx.run.read(c.EMBEDDINGS)
+        check_one_model(embeddings, c.EMBEDDINGS)
+        vectors = embeddings.where(F.col(c.STATUS) != c.FAILED)
         table = table.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
     weights = ctx.config.fuse.weights.model_dump()
     blocks = {name: column for name, column in _BLOCKS.items() if column in table.columns}

@@ -28,11 +28,13 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
             if key == "tokens" and each is not None:
                 note = words.plain("tokens_per_text", value=decimal(each, 1))
             tiles.append(Tile(words.plain(key), integer(represent[key]), note))
+    if number(represent.get("seconds_saved")):
+        tiles.append(Tile(words.plain("seconds_saved"), decimal(represent["seconds_saved"], 1)))
     rate = texts_per_second(run)
     if rate is not None:
         tiles.append(Tile(words.plain("rate"), decimal(rate, 1), words.plain("rate_note")))
     blocks: list[Block] = [Tiles(tiles)] if tiles else []
-    rest = {key: value for key, value in represent.items() if key not in _COUNTS}
+    rest = {key: value for key, value in represent.items() if key not in (*_COUNTS, "seconds_saved")}
     rows = (
         [[Cell(words.name(key)), Cell(visible(value, 120))] for key, value in flattened(rest)] if rest else []
     )
