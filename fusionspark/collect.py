@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,8 +115,17 @@ def _own(df: DataFrame) -> list[str]:
     return [name for name in df.columns if not name.startswith(_AS_READ)]
 
 
-def check_columns(df: DataFrame, columns: Columns, place: str, *, need_label: bool = True) -> None:
+def check_columns(
+    df: DataFrame,
+    columns: Columns,
+    place: str,
+    *,
+    need_label: bool = True,
+    last_seen: Callable[[str], str] = lambda name: "",
+) -> None:
     """Check that the source has what the configuration names, in types that can be used.
+
+    ``last_seen`` gives the run that had a column which is missing now, or an empty string.
 
     Raises
     ------
@@ -138,9 +147,11 @@ def check_columns(df: DataFrame, columns: Columns, place: str, *, need_label: bo
     for part, names, allowed, words in wanted:
         for name in names:
             if name not in types:
+                seen = last_seen(name)
                 raise ConfigError(
                     f"key 'columns.{part}'",
-                    f"the source {place} has no column {name!r}{nearest(name, types)}",
+                    f"the source {place} has no column {name!r}{nearest(name, types)}"
+                    + (f"; it was there in the run of {seen}" if seen else ""),
                     allowed=", ".join(types),
                     remedy="mend the name, or make the column with source.derive",
                 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -118,6 +119,14 @@ class Split(Section):
         return self
 
 
+class Drift(Section):
+    """How far the shape of the source may move from one run to the next."""
+
+    null_share: float = Field(0.1, ge=0, le=1)
+    category_share: float = Field(0.1, ge=0, le=1)
+    action: Literal["report", "stop"] = "report"
+
+
 class Prepare(Section):
     """Text cleaning, TF-IDF and the encoding of structured columns."""
 
@@ -195,9 +204,32 @@ class Cluster(Section):
     max_iter: int = Field(20, ge=1)
 
 
+class Every(Section):
+    """Models are made anew when they are so many days old."""
+
+    every: int = Field(ge=1)
+
+
+def _known_policy(value: object) -> object:
+    """Refuse what is no policy here: the branches of a union would each say only what they expect."""
+    words = ("always", "never", "on_drift")
+    days = value.get("every") if isinstance(value, Mapping) and set(value) == {"every"} else None
+    if isinstance(value, Every) or value in words or (type(days) is int and days >= 1):
+        return value
+    raise ValueError(
+        f"mine.retrain: {value!r} is no policy; allowed are {', '.join(words)} and "
+        "{every: DAYS} with a whole number of days, 1 or more"
+    )
+
+
+Retrain = Annotated[Literal["always", "never", "on_drift"] | Every, BeforeValidator(_known_policy)]
+
+
 class Mine(Section):
     """Classification and clustering."""
 
+    retrain: Retrain = "always"
+    drift_psi: float = Field(0.2, gt=0)
     partitions: int = Field(4, ge=1)
     classify: Classify = Classify()
     cluster: Cluster = Cluster()
@@ -231,6 +263,7 @@ class Config(Section):
     table_format: str = "parquet"
     source: Source = Source()
     columns: Columns
+    drift: Drift = Drift()
     split: Split = Split()
     prepare: Prepare = Prepare()
     represent: Represent = Represent()
@@ -263,6 +296,14 @@ class Config(Section):
         """sha-256 of all that can change a result (not where it is written, nor how Spark is tuned)."""
         return self.stage_digest(STAGES[-1])
 
+    def models_digest(self) -> str:
+        """sha-256 of all that shapes trained models: of two configurations with one digest, either can apply
+        the models that the other trained. Where the rows lie and which are picked is not part of it.
+        """
+        data = self._data()
+        shaping = ("columns", "seed", "split", "prepare", "represent", "store", "fuse", "mine")
+        return _sha256({name: data[name] for name in shaping} | {"derive": data["source"]["derive"]})
+
     def stage_digest(self, stage: str) -> str:
         """sha-256 of all that can change the tables up to and including ``stage``."""
         sections = {
@@ -273,14 +314,25 @@ class Config(Section):
             "mine": ("mine",),
             "report": ("report", "title"),
         }
+        data = self._data()
+        upto = STAGES[: STAGES.index(stage) + 1]
+        return _sha256({name: data[name] for s in upto for name in sections[s]})
+
+    def _data(self) -> dict[str, Any]:
+        """The configuration without what changes no table."""
         data = self.redacted()
         for speed_only in SPEED_ONLY:
             data["represent"].pop(speed_only)
         # Of the store, only what it rounds vectors to.
         data["store"] = {"dtype": self.store.dtype}
-        upto = STAGES[: STAGES.index(stage) + 1]
-        seen = {name: data[name] for s in upto for name in sections[s]}
-        return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
+        # When models are made anew is noted with the models themselves (see pipeline.retrain).
+        for when in ("retrain", "drift_psi"):
+            data["mine"].pop(when)
+        return data
+
+
+def _sha256(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def without_user_info(value: Any) -> Any:

@@ -56,6 +56,9 @@ def test_every_key_of_base_yaml_has_a_comment_or_commented_children():
         ("columns: {txt: a}", ["'columns.txt'", "did you mean 'text'?"]),
         ("colums: {text: a}", ["'colums'", "did you mean 'columns'?"]),
         ("columns: {text: a}\nseed: abc", ["'seed'", "c.yaml", "'abc'", "integer"]),
+        ("columns: {text: a}\nmine: {retrain: nightly}", ["mine.retrain", "'nightly'", "{every: DAYS}"]),
+        ("columns: {text: a}\nmine: {retrain: {every: 0}}", ["mine.retrain", "1 or more", "on_drift"]),
+        ("columns: {text: a}\nmine: {retrain: {evry: 7}}", ["mine.retrain", "evry", "{every: DAYS}"]),
         ("columns: {text: a}\nsplit: {test: 1.5}", ["'split.test'", "1.5", "less than 1"]),
         ("columns: {text: a}\nsplit: {test: 0.6, validation: 0.5}", ["leaves no rows to train on"]),
         ("columns: {text: a}\nmine: {classify: {algorithms: [svm]}}", ["algorithms", "'svm'", "linear_svc"]),
@@ -116,3 +119,24 @@ def test_stage_digest_changes_from_the_stage_whose_section_changed(tmp_path):
     assert same == ["collect", "prepare", "represent"]
     assert one.digest() == load(path, ["output=elsewhere"]).digest()
     assert one.digest() == load(path, ["represent.token_budget=64"]).digest()
+
+
+def test_models_fit_as_long_as_nothing_that_shapes_them_changes(tmp_path):
+    path = write(tmp_path, "columns: {text: a}\nsource: {path: x}")
+    base = load(path).models_digest()
+    for same in (
+        "source.path=y",
+        "mine.retrain=never",
+        "mine.retrain={every: 3}",
+        "title=t",
+        "report.language=zh",
+    ):
+        assert load(path, [same]).models_digest() == base, same
+    for other in (
+        "seed=1",
+        "columns.numeric=n",
+        "mine.cluster.k=3",
+        "represent.model=usem3",
+        "source.derive={a: b}",
+    ):
+        assert load(path, [other]).models_digest() != base, other

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fusionspark import columns as c
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError
+from fusionspark.pipeline import retrain
 from fusionspark.tables import RunFolder, number_of
 
 #: What each stage leaves in the folder of its attempt.
@@ -84,7 +85,9 @@ def tidy(home: RunFolder) -> None:
 def is_whole(attempt: RunFolder, config: Config, stage: str) -> bool:
     """Whether ``stage`` was finished in this attempt, with a configuration that gives the same."""
     facts = attempt.stage_facts(stage)
-    return facts is not None and facts["config_digest"] == config.stage_digest(stage)
+    if facts is None or facts["config_digest"] != config.stage_digest(stage):
+        return False
+    return stage != "prepare" or retrain.still_holds(config, facts)
 
 
 def _is_replay(attempt: RunFolder) -> bool:

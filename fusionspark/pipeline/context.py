@@ -28,12 +28,26 @@ class Context:
     kept: RunFolder | None = None
     #: Nothing that an earlier run worked out is taken over: no whole stage, no stored vector.
     full: bool = False
+    #: `fusionspark score`: rows are only scored, so none is held out and no label is needed.
+    scoring: bool = False
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def models(self) -> RunFolder:
         """The run folder that holds the models."""
         return self.kept or self.run
+
+
+def earlier_runs(run: RunFolder) -> Iterator[RunFolder]:
+    """Published runs of earlier dates beside ``run``, the newest first.
+
+    A run of the same date is none of them: run again, a date must end as it did the first time.
+    """
+    for name in reversed(run.files.names(run.root)):
+        folder = RunFolder(run.spark, run.root, name, run.table_format)
+        attempt = folder.published_attempt() if name < run.run_date else None
+        if attempt is not None:
+            yield folder.at(attempt)
 
 
 def check_quarantine(config: Config, rows_in: int, quarantined: int) -> None:

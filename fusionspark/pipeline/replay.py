@@ -85,7 +85,11 @@ def replay(
         attempt = home.new_attempt()
         try:
             part = Context(
-                spark, config, attempt.at(f"{attempt.attempt}/{REPLAYED}"), _models(before, manifest)
+                spark,
+                config,
+                attempt.at(f"{attempt.attempt}/{REPLAYED}"),
+                _models(before, manifest),
+                scoring=True,
             )
             candidates = _candidates(part, source, before)
             excluded = _collect(part, source, before, candidates)

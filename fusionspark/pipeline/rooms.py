@@ -19,16 +19,19 @@ from fusionspark.config import Config, Source
 from fusionspark.errors import DataContractError
 from fusionspark.fuse.feature_fuser import FeatureFuser, FeatureFuserModel
 from fusionspark.mine import classify, cluster
+from fusionspark.pipeline import retrain, schema_drift
 from fusionspark.pipeline.changes import changes
-from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.context import Context, earlier_runs
+from fusionspark.pipeline.profile import profile
 from fusionspark.pipeline.represent_stage import represent
 from fusionspark.prepare import split as splitting
 from fusionspark.prepare import stages as preparing
+from fusionspark.report import ageing
 from fusionspark.report import metrics as measuring
 from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
 from fusionspark.represent.one_model import check_one_model
-from fusionspark.tables import RunFolder, ordered_for_fit
+from fusionspark.tables import RunFolder, newest_run, ordered_for_fit
 
 #: Value of ``split`` for rows that are only scored.
 SCORED = "score"
@@ -46,7 +49,14 @@ def open_source(
     source, _ = picks.snapshot(spark, config.source, run_date)
     df = collecting.derive(collecting.open_as_is(spark, source), source, keep=keep)
     df = collecting.choose(df, source)
-    collecting.check_columns(df, config.columns, collecting.place_of(source), need_label=need_label)
+
+    def last_seen(name: str) -> str:
+        newest = newest_run(spark, f"{config.output}/runs", config.table_format)
+        schema = ((newest and newest.stage_facts("collect")) or {}).get("schema", {})
+        return newest.run_date if newest and name in schema.get("columns", {}) else ""
+
+    place = collecting.place_of(source)
+    collecting.check_columns(df, config.columns, place, need_label=need_label, last_seen=last_seen)
     return picks.of_days(df, source, run_date)
 
 
@@ -59,18 +69,20 @@ def _collect(ctx: Context) -> dict[str, Any]:
     run_date = ctx.run.run_date
     picked, snapshot = picks.snapshot(ctx.spark, ctx.config.source, run_date)
     config = ctx.config.model_copy(update={"source": picked})
-    source = open_source(ctx.spark, config, run_date, need_label=ctx.kept is None, keep=True)
+    source = open_source(ctx.spark, config, run_date, need_label=not ctx.scoring, keep=True)
     fingerprint = source_fingerprint(ctx.run, config, source)
     # Two tables are written from one reading: a source that changes in between must not lose a row.
     source = source.persist()
     try:
         found = collecting.collect(source, config.columns, date_column=picked.date_column)
         try:
-            rows_in = source.count()
+            shape = profile(source, config.columns)
         except (PySparkException, Py4JJavaError) as error:
             raise collecting.unreadable(config.source, error) from error
+        rows_in = shape.pop("rows")
         if not rows_in:
             raise _no_rows(ctx.spark, picked, run_date)
+        schema = _drift(ctx, shape)
         rows = ctx.run.write(found.rows, c.COLLECTED).count()
         quarantine = ctx.run.write(found.quarantine, c.QUARANTINE)
     finally:
@@ -87,6 +99,7 @@ def _collect(ctx: Context) -> dict[str, Any]:
         "in": rows_in,
         "fingerprint": fingerprint,
         "changes": changes(ctx.run),
+        "schema": schema,
         "source": {
             "snapshot": snapshot,
             "first_day": first and first.isoformat(),
@@ -109,13 +122,25 @@ def _no_rows(spark: SparkSession, source: Source, run_date: str) -> DataContract
     )
 
 
+def _drift(ctx: Context, shape: dict[str, Any]) -> dict[str, Any]:
+    """The shape of the source, and how it differs from that of the run before; may stop the run."""
+    before = None if ctx.scoring else next(earlier_runs(ctx.run), None)
+    known = ((before and before.stage_facts("collect")) or {}).get("schema")
+    drift = schema_drift.compare(known, shape, ctx.config.drift) if known else []
+    schema = {**shape, "compared_with": before.run_date if before and known else None, "drift": drift}
+    schema_drift.check(repr(collecting.place_of(ctx.config.source)), schema, ctx.config.drift)
+    return schema
+
+
 def _prepare(ctx: Context) -> dict[str, Any]:
     config, columns = ctx.config, ctx.config.columns
     rows = ctx.run.read(c.COLLECTED)
-    if ctx.kept is None:
-        rows = splitting.assign_split(rows, config.split, seed=config.seed, date=columns.date)
-    else:
+    facts: dict[str, Any] = {}
+    if ctx.scoring:
         rows = rows.withColumn(c.SPLIT, F.lit(SCORED))
+    else:
+        facts["models"] = retrain.choose(ctx, rows)
+        rows = _split(ctx, rows, facts)
     texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
     # Python cleans each text once; the fit and the table both start from what it wrote.
     cleaned = texts.persist()
@@ -131,7 +156,20 @@ def _prepare(ctx: Context) -> dict[str, Any]:
     finally:
         cleaned.unpersist()
     counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
-    return {"rows": sum(counts.values()), "splits": counts}
+    return {"rows": sum(counts.values()), "splits": counts, **facts}
+
+
+def _split(ctx: Context, rows: DataFrame, facts: dict[str, Any]) -> DataFrame:
+    """Part the rows as the models that are applied ask for: what they were trained on is never held out."""
+    split, date = ctx.config.split, ctx.config.columns.date
+    if split.by == "hash" or date is None:
+        return splitting.split_by_hash(rows, split, seed=ctx.config.seed)
+    kept = None
+    if ctx.kept is not None:
+        kept = splitting.DateCut.from_facts((ctx.kept.stage_facts("prepare") or {})["cut"])
+    cut = splitting.date_cut(rows, split, date, kept=kept)
+    facts["cut"] = cut.facts()
+    return splitting.split_by_date(rows, date, cut)
 
 
 def _need_rows(train: DataFrame, config: Config) -> None:
@@ -247,7 +285,12 @@ def _report(ctx: Context) -> dict[str, Any]:
         if ctx.kept is None:
             facts["best"] = measuring.choose_best(measured, by=ctx.config.mine.classify.select_by)
         else:
-            facts["best"] = ctx.kept.manifest()["best"]
+            trained = ctx.kept.manifest()
+            facts["best"] = trained["best"]
+            # A replay applies the models of the very run that it mends.
+            if not ctx.scoring and ctx.kept.run_date != ctx.run.run_date:
+                by = ctx.config.mine.classify.select_by
+                facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
     summaries = summarise(clusters, prepared, top_terms=settings.top_terms)
     facts["cluster"]["clusters"] = summaries
     facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}

@@ -16,6 +16,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
+from fusionspark.pipeline import retrain, schema_drift
 from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.context import Context, check_quarantine, said_when_full
 from fusionspark.pipeline.retention import expired, models_by_run, retire
@@ -90,6 +91,8 @@ def run(
             ctx.facts[stage] = attempt.stage_facts(stage) or {}
             say(f"{stage}: whole from an earlier start, {ctx.facts[stage]['rows']} rows")
             _check_limit(ctx, stage)
+        if "prepare" in ctx.facts:
+            retrain.restore(ctx)
         for stage in c.STAGES[whole:]:
             attempt.forget_stage(stage)
         for stage in c.STAGES[whole:stop]:
@@ -98,11 +101,13 @@ def run(
         if last != c.STAGES[-1]:
             return None
         lock.confirm()
-        extra: dict[str, Any] = {"config_digest": config.digest()}
         old = []
         if config.retain_runs:
-            old = expired(models_by_run(home, extra), config.retain_runs, publishing=run_date)
-        manifest = publish(ctx, {**extra, "retention": {"keep": config.retain_runs, "expired": old}})
+            used = models_by_run(home, {"models": retrain.stated(ctx)})
+            old = expired(used, config.retain_runs, publishing=run_date)
+        manifest = publish(
+            ctx, {"config_digest": config.digest(), "retention": {"keep": config.retain_runs, "expired": old}}
+        )
         tidy(home)
         retire(home, old, say)
         return manifest
@@ -160,15 +165,16 @@ def score(
     ModelMismatchError
         The language model is not the one that the classifiers were trained on.
     """
-    kept = newest_run(spark, f"{config.output}/runs", config.table_format)
-    if kept is None:
+    newest = newest_run(spark, f"{config.output}/runs", config.table_format)
+    if newest is None:
         raise ConfigError(
             f"output {config.output!r}", "holds no published run whose models could be applied",
             remedy="run `fusionspark run` with this configuration first",
         )  # fmt: skip
+    kept = retrain.trainer_of(newest)
     home = RunFolder(spark, f"{config.output}/scores", check_run_date(run_date), config.table_format)
     with only_run(home, say) as lock:
-        ctx = Context(spark, config, home.new_attempt(), kept)
+        ctx = Context(spark, config, home.new_attempt(), kept, scoring=True)
         for stage in c.STAGES:
             lock.confirm()
             _run_stage(ctx, stage, say)
@@ -189,6 +195,9 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
             f"{rows_in} rows in, {rows_out} out and {quarantined} in quarantine do not add up",
         )
     check_quarantine(ctx.config, rows_in, quarantined)
+    schema = ctx.facts["collect"]["schema"]
+    # A run that goes on after its stage collect was told to stop only now.
+    schema_drift.check(f"of {ctx.run.path}", schema, ctx.config.drift)
     report = ctx.facts["report"]
     manifest = {
         "title": ctx.config.title,
@@ -200,7 +209,9 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "rows": {"in": rows_in, "out": rows_out, "quarantined": quarantined},
         "source": ctx.facts["collect"]["source"],
         "changes": ctx.facts["collect"]["changes"],
+        "schema": schema,
         "splits": ctx.facts["prepare"]["splits"],
+        "models": retrain.stated(ctx),
         "stages": [
             {"name": stage, "seconds": ctx.facts[stage]["seconds"], "rows": ctx.facts[stage]["rows"]}
             for stage in c.STAGES

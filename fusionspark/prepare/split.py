@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -12,27 +15,38 @@ from fusionspark.config import Split
 from fusionspark.errors import DataContractError
 
 
-def assign_split(df: DataFrame, split: Split, *, seed: int, date: str | None = None) -> DataFrame:
-    """Add the column ``split``.
+@dataclass(frozen=True)
+class DateCut:
+    """Where ``split.by: date`` cuts: first day of validation and of test, and the last day of all.
 
-    ``by: hash`` draws from a seeded hash of ``row_id``, so a row keeps its part whatever other rows come and
-    go. ``by: date`` gives the latest days to test and the days before them to validation, cut between days
-    so that no day is on both sides; this runs one small aggregation.
+    Kept with the models that were trained on the days before, so that later nights cut at the same days.
+    """
+
+    validation_from: dt.date | None
+    test_from: dt.date | None
+    last: dt.date
+
+    def facts(self) -> dict[str, str | None]:
+        """As JSON."""
+        return {name: None if day is None else day.isoformat() for name, day in asdict(self).items()}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, str | None]) -> DateCut:
+        """Read back what `facts` gave."""
+        return cls(**{name: day and dt.date.fromisoformat(day) for name, day in facts.items()})  # type: ignore[arg-type]
+
+
+def date_cut(df: DataFrame, split: Split, date: str, *, kept: DateCut | None = None) -> DateCut:
+    """Find the days at which ``split.by: date`` cuts; runs one small aggregation.
+
+    The latest days are for test and the days before them for validation, cut between days so that no day is
+    on both sides. With ``kept`` that cut stands, and days after its last one are all for test.
 
     Raises
     ------
     DataContractError
-        ``by: date`` and a row has no date, or there are too few days to cut.
+        A row has no date, or there are too few days to cut.
     """
-    if split.by == "hash":
-        # 53 bits fit a double exactly; pmod makes the signed hash non-negative.
-        draw = F.pmod(F.xxhash64(F.lit(seed), F.lit("split"), F.col(ROW_ID)), F.lit(2**53)) / F.lit(2.0**53)
-        part = (
-            F.when(draw < split.test, TEST)
-            .when(draw < split.test + split.validation, VALIDATION)
-            .otherwise(TRAIN)
-        )
-        return df.withColumn(SPLIT, part)
     day = F.to_date(F.col(f"`{date}`"))
     counts = [(r["day"], r["count"]) for r in df.groupBy(day.alias("day")).count().orderBy("day").collect()]
     undated = sum(n for d, n in counts if d is None)
@@ -42,6 +56,8 @@ def assign_split(df: DataFrame, split: Split, *, seed: int, date: str | None = N
             f"{undated} rows have no date, so they belong to no side of split.by: date",
             remedy="fill the date, drop the rows with source.where, or use split.by: hash",
         )
+    if kept is not None:
+        return kept
     test_from = _first_day(counts, split.test)
     before = [(d, n) for d, n in counts if test_from is None or d < test_from]
     rows = sum(n for _, n in counts)
@@ -53,12 +69,33 @@ def assign_split(df: DataFrame, split: Split, *, seed: int, date: str | None = N
             f"{len(counts)} different days are too few to part into train, validation and test",
             remedy="lower split.test and split.validation, or use split.by: hash",
         )
-    part = F.lit(TRAIN)
-    if validation_from is not None:
-        part = F.when(day >= F.lit(validation_from), VALIDATION).otherwise(part)
-    if test_from is not None:
-        part = F.when(day >= F.lit(test_from), TEST).otherwise(part)
+    return DateCut(validation_from, test_from, counts[-1][0])
+
+
+def split_by_hash(df: DataFrame, split: Split, *, seed: int) -> DataFrame:
+    """Add the column ``split``, drawn from a seeded hash of ``row_id``; lazy.
+
+    A row keeps its part whatever other rows come and go.
+    """
+    # 53 bits fit a double exactly; pmod makes the signed hash non-negative.
+    draw = F.pmod(F.xxhash64(F.lit(seed), F.lit("split"), F.col(ROW_ID)), F.lit(2**53)) / F.lit(2.0**53)
+    part = (
+        F.when(draw < split.test, TEST)
+        .when(draw < split.test + split.validation, VALIDATION)
+        .otherwise(TRAIN)
+    )
     return df.withColumn(SPLIT, part)
+
+
+def split_by_date(df: DataFrame, date: str, cut: DateCut) -> DataFrame:
+    """Add the column ``split`` by the day in column ``date``; lazy."""
+    day = F.to_date(F.col(f"`{date}`"))
+    part = F.lit(TRAIN)
+    if cut.validation_from is not None:
+        part = F.when(day >= F.lit(cut.validation_from), VALIDATION).otherwise(part)
+    if cut.test_from is not None:
+        part = F.when(day >= F.lit(cut.test_from), TEST).otherwise(part)
+    return df.withColumn(SPLIT, F.when(day > F.lit(cut.last), TEST).otherwise(part))
 
 
 def _first_day(counts: list[tuple[Any, int]], share: float) -> Any:

@@ -5,7 +5,7 @@ from pyspark.ml import PipelineModel
 
 from fusionspark.config import Columns, Prepare, Split
 from fusionspark.errors import ConfigError, DataContractError
-from fusionspark.prepare.split import assign_split
+from fusionspark.prepare.split import DateCut, date_cut, split_by_date, split_by_hash
 from fusionspark.prepare.stages import feature_pipeline, text_pipeline
 from fusionspark.prepare.table_encoder import TableEncoder
 from fusionspark.prepare.text_stages import WordTokenizer
@@ -89,30 +89,45 @@ def test_feature_pipeline_is_the_same_for_any_partitioning_and_survives_saving(s
 def test_hash_split_is_stable_and_has_the_shares_asked_for(spark):
     df = spark.range(4000).selectExpr("cast(id as string) row_id")
     split = Split(test=0.2, validation=0.1)
-    parts = {r["row_id"]: r["split"] for r in assign_split(df, split, seed=1).collect()}
+    parts = {r["row_id"]: r["split"] for r in split_by_hash(df, split, seed=1).collect()}
     shares = {p: list(parts.values()).count(p) / 4000 for p in ("train", "validation", "test")}
     assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.02)
-    half = assign_split(df.where("cast(row_id as int) % 2 = 0").repartition(5), split, seed=1).collect()
+    half = split_by_hash(df.where("cast(row_id as int) % 2 = 0").repartition(5), split, seed=1).collect()
     assert all(parts[r["row_id"]] == r["split"] for r in half), "a row keeps its part when others go"
-    other = {r["row_id"]: r["split"] for r in assign_split(df, split, seed=2).collect()}
+    other = {r["row_id"]: r["split"] for r in split_by_hash(df, split, seed=2).collect()}
     assert other != parts
 
 
 def test_date_split_never_parts_a_day_and_tests_on_the_latest(spark):
     rows = [(str(i), dt.datetime(2020, 1, 1 + i // 10, i % 10)) for i in range(100)]
     df = spark.createDataFrame(rows, "row_id string, d timestamp")
-    out = assign_split(df, Split(by="date", test=0.15, validation=0.1), seed=1, date="d").collect()
-    days = {p: sorted({r["d"].day for r in out if r["split"] == p}) for p in ("train", "validation", "test")}
+    split = Split(by="date", test=0.15, validation=0.1)
+
+    def days(df, cut: DateCut) -> dict[str, list[int]]:
+        out = split_by_date(df, "d", cut).collect()
+        return {
+            p: sorted({r["d"].day for r in out if r["split"] == p}) for p in ("train", "validation", "test")
+        }
+
     # 15% of 100 rows is 15: the last two days hold 20. 10% is 10: the day before.
-    assert days == {"train": [1, 2, 3, 4, 5, 6, 7], "validation": [8], "test": [9, 10]}
+    cut = date_cut(df, split, "d")
+    assert days(df, cut) == {"train": [1, 2, 3, 4, 5, 6, 7], "validation": [8], "test": [9, 10]}
+    later = spark.createDataFrame(
+        [("late", dt.datetime(2020, 1, 3)), ("new", dt.datetime(2020, 1, 20))], "row_id string, d timestamp"
+    )
+    kept = date_cut(later, split, "d", kept=DateCut.from_facts(cut.facts()))
+    assert kept == cut
+    assert days(df.union(later), kept)["test"] == [9, 10, 20], "what was trained on is never held out"
+    all_trained = DateCut(None, None, dt.date(2020, 1, 10))
+    assert days(df.union(later), all_trained)["test"] == [20], "days after the training are test rows"
 
 
 def test_date_split_says_when_it_cannot_be_done(spark):
     df = spark.createDataFrame([("1", dt.date(2020, 1, 1)), ("2", None)], "row_id string, d date")
     with pytest.raises(DataContractError, match="1 rows have no date"):
-        assign_split(df, Split(by="date"), seed=1, date="d")
+        date_cut(df, Split(by="date"), "d")
     with pytest.raises(DataContractError, match="1 different days are too few"):
-        assign_split(df.where("d is not null"), Split(by="date"), seed=1, date="d")
+        date_cut(df.where("d is not null"), Split(by="date"), "d")
 
 
 @pytest.mark.smoke

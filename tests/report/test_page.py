@@ -75,6 +75,34 @@ def test_summary_does_not_flatter():
     assert "none were held out for validation" in sentences(run)
 
 
+def test_summary_says_how_old_kept_models_are_and_how_they_still_do():
+    run = realistic(points=20)
+    run["models"] = {"of": "2026-03-13", "age_days": 1, "retrained": True}
+    assert "not trained tonight" not in sentences(run)
+    run["models"] = {
+        "of": "2026-03-07", "age_days": 7, "retrained": False, "metric": "macro_f1", "margin": 0.05,
+        "then": {"macro_f1": 0.71}, "now": {"macro_f1": 0.69}, "dropped": False,
+    }  # fmt: skip
+    assert "those of 2026-03-07 , 7 days old" in sentences(run)
+    assert "their Macro-F1 was 0.710 when they were trained and is 0.690 tonight: no drop" in sentences(run)
+    run["models"]["dropped"] = True
+    assert "Train again" in sentences(run)
+
+
+def test_changes_of_the_source_are_listed():
+    run = realistic(points=20)
+    drift = [
+        {"column": "age", "kind": "gone", "before": "int", "now": None},
+        {"column": SCRIPT, "kind": "category_share", "value": IMAGE, "before": 0.5, "now": 0.75},
+    ]
+    run["schema"] = {"compared_with": "2026-03-13", "drift": drift}
+    assert "2026-03-13 : 2 differences" in sentences(run)
+    page = Reader(render(run))
+    assert "Source against the run of 2026-03-13" in page.text
+    assert "age column gone int – " in page.text
+    assert f"{SCRIPT} share of {IMAGE} 50.0% 75.0%" in page.text
+
+
 def test_every_key_may_be_missing():
     whole = realistic(points=20)
     for language in ("en", "zh"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from fusionspark.report.blocks import Block, Cell, Column, Figure, Figures, Section, Sentences, Table
 from fusionspark.report.display import (
+    NOTHING,
     decimal,
     dig,
     duration,
@@ -28,7 +29,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     """Show rows, stages, quarantine and feature blocks."""
     blocks: list[Block] = [*_changes(run, words)]
     blocks += _stages(run, words)
-    quarantine, features = _quarantine(run, words), _features(run, words)
+    quarantine, features = _quarantine(run, words), [*_drift(run, words), *_features(run, words)]
     # A table stands beside the stages; a mere sentence comes last, so that it parts no two tables.
     blocks += [quarantine, *features] if isinstance(quarantine, Table) else [*features, quarantine]
     return Section("data", words.plain("data"), blocks)
@@ -105,6 +106,45 @@ def _quarantine(run: Mapping[str, Any], words: Words) -> Block:
     cut = len(reasons) > MOST_REASONS
     note = words.plain("rows_cut", shown=MOST_REASONS, all=len(reasons)) if cut else ""
     return Table(words.plain("reasons"), columns, rows, note)
+
+
+def _drift(run: Mapping[str, Any], words: Words) -> list[Block]:
+    drift = entries(dig(run, "schema", "drift"))
+    if not drift:
+        return []
+
+    def shown(finding: Mapping[str, Any], key: str) -> Cell:
+        value = finding.get(key)
+        if value is None:
+            return Cell(NOTHING)
+        return Cell(percent(value) if number(value) is not None else visible(value, 80), sort=number(value))
+
+    rows = [
+        [
+            Cell(visible(finding.get("column"), 80)),
+            Cell(_difference(finding, words)),
+            shown(finding, "before"),
+            shown(finding, "now"),
+        ]
+        for finding in drift[:MOST_REASONS]
+    ]
+    columns = [
+        Column(words.plain("column")),
+        Column(words.plain("difference")),
+        Column(words.plain("before"), "number"),
+        Column(words.plain("now"), "number"),
+    ]
+    cut = len(drift) > MOST_REASONS
+    note = words.plain("rows_cut", shown=MOST_REASONS, all=len(drift)) if cut else ""
+    title = words.plain("schema_drift", since=dig(run, "schema", "compared_with"))
+    return [Table(title, columns, rows, note)]
+
+
+def _difference(finding: Mapping[str, Any], words: Words) -> str:
+    kind = str(finding.get("kind"))
+    if kind == "category_share":
+        return words.plain("drift_category_share", category=finding.get("value"))
+    return visible(words.name(f"drift_{kind}"), 80)
 
 
 def _features(run: Mapping[str, Any], words: Words) -> list[Block]:

@@ -32,7 +32,9 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     chosen = choose(run)
     lines = [
         *(_model(chosen, words) if chosen else [words("no_classify")]),
+        *model_sentences(run, words),
         *rows_sentences(run, words),
+        *drift_sentences(run, words),
         *embedding_sentences(run, words),
         *cluster_sentences(run, words),
         *_time(run, words),
@@ -87,6 +89,21 @@ def _interval(figures: Mapping[str, Any]) -> tuple[float, float] | None:
     return (low, high) if low is not None and high is not None else None
 
 
+def model_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Say how old models are that were not trained tonight, and how they still do."""
+    models = run.get("models")
+    if dig(models, "retrained") is not False:
+        return []
+    lines = [words("models_kept", of=dig(models, "of"), age=integer(dig(models, "age_days")))]
+    metric = dig(models, "metric")
+    then, now = (number(dig(models, night, str(metric))) for night in ("then", "now"))
+    if then is None or now is None:
+        return lines
+    values = {"metric": words.name(str(metric)), "then": decimal(then), "now": decimal(now)}
+    key = "models_dropped" if dig(models, "dropped") else "models_hold"
+    return [*lines, words(key, margin=decimal(dig(models, "margin")), **values)]
+
+
 def rows_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
     """Say where the rows went."""
     rows = run.get("rows")
@@ -99,6 +116,14 @@ def rows_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
     if not bad:
         return [words("rows_all", rows_in=integer(came))]
     return [words("rows_some", share=percent(share(bad, came), 2), **given)]
+
+
+def drift_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Say that the source has changed its shape."""
+    drift = entries(dig(run, "schema", "drift"))
+    if not drift:
+        return []
+    return [words("source_moved", since=dig(run, "schema", "compared_with"), count=len(drift))]
 
 
 def texts_per_second(run: Mapping[str, Any]) -> float | None:
