@@ -262,6 +262,42 @@ def row_map(points: Sequence[Mapping[str, Any]], order: Mapping[Any, int], words
     )
 
 
+def over_nights(
+    nights: Sequence[Any], series: Mapping[str, Sequence[float | None]], *, share: bool
+) -> dict[str, Any] | None:
+    """Lines over run dates, one a series; None where no series has a value.
+
+    ``share`` keeps the axis to what a share can be, and reads values with three digits.
+    """
+    shown_as = ".3f" if share else ",.0f"
+    data = [
+        {
+            "type": "scatter", "mode": "lines+markers", "name": for_plotly(name, 24),
+            "x": list(range(len(nights))), "y": list(values), "connectgaps": False,
+            "line": {"color": colour(i), "width": 2, "dash": "solid" if i < SERIES else "dash"},
+            "marker": {"color": colour(i), "size": 6, "symbol": _SYMBOLS[i % len(_SYMBOLS)]},
+            "hovertemplate": f"{for_plotly(name, 24)}<br>%{{text}}: %{{y:{shown_as}}}<extra></extra>",
+            "text": [for_plotly(night) for night in nights],
+        }
+        for i, (name, values) in enumerate(series.items())
+        if any(value is not None for value in values)
+    ]  # fmt: skip
+    if not data:
+        return None
+    # Ten dates fit below an axis; the others are on hover.
+    step = -(-len(nights) // 10)
+    shown = range(len(nights) - 1, -1, -step)[::-1]
+    axis = _names([nights[i] for i in shown], tickvals=list(shown), fixedrange=True)
+    floor: dict[str, Any] = {"range": [0, 1.04]} if share else {"rangemode": "tozero"}
+    return _spec(
+        data,
+        xaxis={**axis, "range": [-0.4, len(nights) - 0.6]},
+        yaxis={**floor, "fixedrange": True, "zeroline": False, "automargin": True},
+        legend={"orientation": "h", "y": 1.04, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 12, "t": 36, "b": 8},
+    )
+
+
 def _hover(point: Mapping[str, Any], words: Words) -> str:
     head = f"<b>{for_plotly(point.get('row_id'), 40)}</b>"
     if point.get("label") is not None:

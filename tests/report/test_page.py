@@ -115,11 +115,11 @@ def test_every_key_may_be_missing():
             else:
                 run[key] = value
             summary_and_rest = _sections(run)
-            assert len(summary_and_rest) == 6
+            assert len(summary_and_rest) == 7
     for part in ("represent", "cluster", "quarantine", "rows"):
         for key in whole[part]:
             for value in (None, "text", [None], {"a": None}):
-                assert len(_sections({**whole, part: {**whole[part], key: value}})) == 6
+                assert len(_sections({**whole, part: {**whole[part], key: value}})) == 7
 
 
 def _sections(run):

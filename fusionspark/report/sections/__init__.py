@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionspark.report.blocks import Section
 from fusionspark.report.phrases import Words
-from fusionspark.report.sections import classification, clusters, data, embedding, setup, summary
+from fusionspark.report.sections import classification, clusters, data, embedding, history, setup, summary
 
 #: The order of the page. A section that has nothing to say returns None, or says what is absent.
 BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
@@ -16,5 +16,6 @@ BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
     embedding.build,
     classification.build,
     clusters.build,
+    history.build,
     setup.build,
 )
