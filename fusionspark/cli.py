@@ -18,6 +18,7 @@ from fusionspark.columns import STAGES, TEST
 from fusionspark.config import Config
 from fusionspark.config_file import load
 from fusionspark.errors import FusionSparkError
+from fusionspark.plan_lines import plan_lines
 from fusionspark.session import open_session
 from fusionspark.store_command import store_app
 
@@ -110,6 +111,28 @@ def check(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
     out.print(table)
     for line in _plan(config):
         out.print(line, markup=False)
+
+
+@app.command()
+def plan(
+    conf: Conf,
+    overrides: Overrides = None,
+    run_date: RunDate = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the estimate as JSON.")] = False,
+) -> None:
+    """Estimate rows, tokens, time, memory and cost from a sample; refuses above a budget."""
+    config = load(conf, overrides or [])
+    spark = open_session(config.title, config.spark)
+    from fusionspark import pipeline
+
+    estimate = pipeline.plan(spark, config, pipeline.check_run_date(run_date or pipeline.today()))
+    if as_json:
+        out.print_json(data=estimate)
+        return
+    table = Table("estimate", "value", "from", title=f"Plan for {estimate['run_date']}")
+    for line in plan_lines(estimate):
+        table.add_row(*line)
+    out.print(table)
 
 
 @app.command()

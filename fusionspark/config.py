@@ -247,6 +247,20 @@ class Report(Section):
 SPEED_ONLY = ("token_budget", "window", "rows_per_task", "device", "gpu_amount", "cache_dir")
 
 
+class Plan(Section):
+    """What a run may cost, and where it would be computed."""
+
+    gpu: Literal["T4", "L4", "A10", "A100", "H100"] | None = None
+    price_per_hour: float | None = Field(None, ge=0)
+    utilization: float = Field(0.4, gt=0, le=1)
+    budget_gpu_hours: float | None = Field(None, ge=0)
+    budget_cost: float | None = Field(None, ge=0)
+    budget_seconds: float | None = Field(None, ge=0)
+    sample: int = Field(512, ge=1)
+    seconds: float = Field(5.0, gt=0)
+    enforce: bool = False
+
+
 class Config(Section):
     """Everything that a run is told. ``Config.model_fields`` is the list of sections.
 
@@ -271,6 +285,7 @@ class Config(Section):
     fuse: Fuse = Fuse()
     mine: Mine = Mine()
     report: Report = Report()
+    plan: Plan = Plan()
     spark: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("columns",),
     ("config",),
     ("config_file",),
-    ("session", "tables", "progress"),
+    ("session", "tables", "progress", "plan_lines"),
     ("picks",),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),

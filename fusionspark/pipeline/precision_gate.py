@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
@@ -83,14 +83,16 @@ def _measure(ctx: Context, settings: EngineSettings, keyed: DataFrame) -> Decisi
     if len(sample) < 2:
         return Decision("float32" if settings.precision == "auto" else settings.precision, {})
     if settings.precision == "auto":
-        choice: Choice = _in_a_task(ctx, lambda: choose_precision(settings, sample, floors))
+        choice: Choice = in_a_task(ctx.spark, lambda: choose_precision(settings, sample, floors))
         trials = [{**asdict(trial), "quality": _figures(trial.quality)} for trial in choice.trials]
         return Decision(choice.precision, {"trials": trials})
-    report: QualityReport = _in_a_task(ctx, lambda: check_quality(settings, sample, floors))
+    report: QualityReport = in_a_task(ctx.spark, lambda: check_quality(settings, sample, floors))
     return Decision(settings.precision, {"quality": _figures(report)})
 
 
-def _in_a_task(ctx: Context, measure: Callable[[], Any]) -> Any:
+def in_a_task(spark: SparkSession, measure: Callable[[], Any]) -> Any:
+    """Return what ``measure`` returns in a Spark task, so on a machine that will encode."""
+
     def task(_: int) -> Any:
         try:
             return measure()
@@ -101,7 +103,7 @@ def _in_a_task(ctx: Context, measure: Callable[[], Any]) -> Any:
             # The models that lost would stay in the worker's memory beside the one that is used.
             clear_cache()
 
-    found = ctx.spark.sparkContext.parallelize([0], 1).map(task).collect()[0]
+    found = spark.sparkContext.parallelize([0], 1).map(task).collect()[0]
     if isinstance(found, FusionSparkError):
         raise found
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import platform
 import sys
 import time
@@ -19,9 +20,13 @@ from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.pipeline import retrain, schema_drift
 from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.context import Context, check_quarantine, said_when_full
+from fusionspark.pipeline.cost import compare
+from fusionspark.pipeline.nights import SUMMARY, nights_with
+from fusionspark.pipeline.plan import made_for, plan
 from fusionspark.pipeline.retention import expired, models_by_run, retire
 from fusionspark.pipeline.rooms import ROOMS, open_source, source_fingerprint
 from fusionspark.pipeline.run_lock import only_run
+from fusionspark.report.history import row_of
 from fusionspark.report.page import REPORT, render
 from fusionspark.tables import RunFolder, newest_run
 
@@ -80,6 +85,8 @@ def run(
     start, stop = c.STAGES.index(first), c.STAGES.index(last) + 1
     # What cannot be opened must cost nothing that is there.
     source = None if start else open_source(spark, config, run_date)
+    if config.plan.enforce and source is not None:
+        plan(spark, config, run_date)
     with only_run(home, say) as lock:
 
         def fingerprint() -> str | None:
@@ -226,7 +233,18 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "quarantine": {"reasons": _reasons(quarantine)},
         "config": ctx.config.redacted(),
     }
-    return ctx.run.publish(manifest, {REPORT: render(manifest, language=ctx.config.report.language)})
+    pages = {}
+    if not ctx.scoring:
+        estimate = made_for(ctx.spark, ctx.config, ctx.run.run_date)
+        if estimate is not None:
+            seconds = (
+                ctx.facts["represent"]["seconds"] if estimate["from_run"] is None else manifest["seconds"]
+            )
+            manifest["plan"] = compare(estimate, seconds, manifest["represent"])
+        tonight = row_of(manifest)
+        manifest["history"] = nights_with(ctx.run, tonight)
+        pages[SUMMARY] = json.dumps(tonight, ensure_ascii=False, allow_nan=False)
+    return ctx.run.publish(manifest, {REPORT: render(manifest, language=ctx.config.report.language), **pages})
 
 
 def _reasons(quarantine: DataFrame) -> list[dict[str, Any]]:

@@ -1,0 +1,165 @@
+"""What a run would take, from a sample of its source, before it is started."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from dataclasses import asdict
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark.config import Config
+from fusionspark.pipeline.cost import check_budget, flops_per_token, on_gpu
+from fusionspark.pipeline.precision_gate import in_a_task
+from fusionspark.pipeline.rooms import open_source
+from fusionspark.prepare.text_stages import TextCleaner
+from fusionspark.represent.loading import EngineSettings, build_engine
+from fusionspark.represent.model_source import resolve_model
+from fusionspark.represent.settings import read_settings
+from fusionspark.tables import Files, newest_run
+
+#: File of the estimate, in the output folder.
+PLAN = "plan.json"
+#: Texts encoded before the clock is looked at again.
+_SLICE = 32
+
+
+def plan(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any]:
+    """Estimate a run, keep the estimate as ``<output>/plan.json`` and hold it against the budget.
+
+    Rows and distinct texts come from one aggregation over the source, the distinct ones approximately
+    (HyperLogLog++, 5%). A sample of distinct texts is encoded for `plan.seconds` in one task.
+
+    Raises
+    ------
+    ConfigError
+        The estimate is above a budget; it is kept all the same.
+    """
+    source = open_source(spark, config, run_date)
+    estimate: dict[str, Any] = {"run_date": run_date, "config_digest": config.digest()}
+    parts = [F.nullif(F.trim(F.col(f"`{name}`")), F.lit("")) for name in config.columns.text]
+    text = F.when(F.coalesce(*parts).isNotNull(), F.concat_ws("\n", *parts)) if parts else F.lit(None)
+    texts = source.select(text.cast("string").alias(c.TEXT))
+    counts = texts.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count(c.TEXT).alias("texts"),
+        F.approx_count_distinct(c.TEXT).alias("distinct"),
+    ).collect()[0]
+    distinct = min(counts["distinct"], counts["texts"])
+    # A hash picks distinct texts evenly, wherever they lie and however often they come up.
+    share = min(1.0, 2 * config.plan.sample / max(1, distinct))
+    picked = texts.where(F.pmod(F.xxhash64(c.TEXT), F.lit(1_000_000)) < int(share * 1_000_000)).distinct()
+    cleaned = TextCleaner(inputCol=c.TEXT, outputCol=c.CLEAN_TEXT).transform(picked.limit(config.plan.sample))
+    sample = [row[0] for row in cleaned.select(c.CLEAN_TEXT).collect() if row[0]]
+    estimate |= {
+        "rows": counts["rows"],
+        "texts": counts["texts"],
+        "distinct": distinct,
+        "stored_share": 0.0,
+        "stored_note": "the embedding store is not asked: every distinct text counts as new",
+        "to_encode": distinct,
+    }
+    estimate |= _work(spark, config, sample, distinct)
+    estimate |= _whole(spark, config, estimate)
+    Files(spark).write_text(f"{config.output}/{PLAN}", json.dumps(estimate, indent=2, allow_nan=False))
+    check_budget(estimate, config.plan)
+    return estimate
+
+
+def made_for(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any] | None:
+    """The estimate that was made for this configuration and run date, or None."""
+    text = Files(spark).read_text_if_there(f"{config.output}/{PLAN}")
+    found: dict[str, Any] = json.loads(text) if text else {}
+    fits = found.get("config_digest") == config.digest() and found.get("run_date") == run_date
+    return found if fits else None
+
+
+def _work(spark: SparkSession, config: Config, sample: list[str], distinct: int) -> dict[str, Any]:
+    """Tokens, truncation, seconds of represent, GPU and memory."""
+    slots = spark.sparkContext.defaultParallelism
+    nothing = {"tokens": 0, "truncated_share": 0.0, "represent_seconds": 0.0, "slots": slots, "on_gpu": None}
+    if not sample:
+        return {**nothing, "memory": None}
+    settings = config.represent
+    engine = EngineSettings(
+        model=settings.model,
+        # `auto` is decided by the run itself; float32 is what it starts from.
+        precision="float32" if settings.precision == "auto" else settings.precision,
+        device=settings.device,
+        max_tokens=settings.max_tokens,
+        token_budget=settings.token_budget,
+        long_text=settings.long_text,
+        cache_dir=settings.cache_dir,
+    )
+    found: dict[str, Any] = in_a_task(spark, lambda: measure(engine, sample, config.plan.seconds))
+    model = resolve_model(settings.model)
+    tokens = found["tokens_per_text"] * distinct
+    network = read_settings(model.path).config if model.kind == "folder" else {}
+    gpu = on_gpu(tokens, flops_per_token(network, found["tokens_per_text"]), config.plan)
+    model_bytes = sum(file.stat().st_size for file in model.path.rglob("*") if file.is_file())
+    # Strings of a window, and its vectors in float32 twice: computed and handed over.
+    window = min(settings.window, settings.rows_per_task) * (found["bytes_per_text"] + 8 * found["dimension"])
+    return {
+        "tokens": round(tokens),
+        "truncated_share": found["truncated_share"],
+        "measured": found,
+        "slots": slots,
+        "represent_seconds": round(found["load_seconds"] + distinct / found["texts_per_second"] / slots, 1),
+        "on_gpu": gpu and asdict(gpu),
+        "memory": {
+            "model_bytes": model_bytes,
+            "window_bytes": round(window),
+            "worker_bytes": found["peak_bytes"],
+            "workers_bytes": found["peak_bytes"] * slots,
+            "driver": spark.conf.get("spark.driver.memory", "1g"),
+        },
+    }
+
+
+def measure(settings: EngineSettings, sample: list[str], seconds: float) -> dict[str, Any]:
+    """Encode slices of ``sample`` for about ``seconds`` and say how fast that was; runs in a worker."""
+    started = time.perf_counter()
+    engine = build_engine(settings)
+    engine.encode(sample[:1])
+    loaded = time.perf_counter()
+    done, tokens, cut = 0, 0, 0
+    while done < len(sample) and (not done or time.perf_counter() - loaded < seconds):
+        part = sample[done : done + _SLICE]
+        result = engine.encode(part)
+        done += len(part)
+        tokens += int(result.n_tokens.sum())
+        cut += int(result.truncated.sum())
+    spent = max(time.perf_counter() - loaded, 1e-9)
+    limit = engine.vocabulary.max_tokens
+    # What the network reads: a text that is cut counts up to the limit.
+    read = engine.counters.tokens / max(1, engine.counters.texts_encoded)
+    return {
+        "texts": done,
+        "texts_per_second": done / spent,
+        "tokens_per_text": round(read, 2),
+        "tokens_per_whole_text": round(tokens / done, 2),
+        "max_tokens": limit,
+        "truncated_share": round(cut / done, 4),
+        "load_seconds": round(loaded - started, 2),
+        "bytes_per_text": round(sum(len(text.encode("utf-8", "replace")) for text in sample) / len(sample)),
+        "dimension": engine.dimension,
+        # Linux counts in KiB.
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def _whole(spark: SparkSession, config: Config, estimate: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of the whole run, where an earlier one tells what its other stages take a row."""
+    represent = estimate["represent_seconds"]
+    newest = newest_run(spark, f"{config.output}/runs", config.table_format)
+    rows = newest.manifest()["rows"]["out"] if newest else 0
+    if newest is None or not rows:
+        return {"expected_seconds": represent, "expected_of": "represent", "from_run": None}
+    manifest = newest.manifest()
+    others = sum(stage["seconds"] for stage in manifest["stages"] if stage["name"] != "represent")
+    seconds = round(represent + others / rows * estimate["rows"], 1)
+    return {"expected_seconds": seconds, "expected_of": "run", "from_run": newest.run_date}
