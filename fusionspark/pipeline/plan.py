@@ -108,7 +108,7 @@ def _work(spark: SparkSession, config: Config, sample: list[str], distinct: int)
         "truncated_share": found["truncated_share"],
         "measured": found,
         "slots": slots,
-        "represent_seconds": round(found["load_seconds"] + distinct / found["texts_per_second"] / slots, 1),
+        "represent_seconds": round(found["load_seconds"] + distinct / found["texts_per_second"] / slots, 3),
         "on_gpu": gpu and asdict(gpu),
         "memory": {
             "model_bytes": model_bytes,
