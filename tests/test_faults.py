@@ -119,7 +119,10 @@ def test_stopped_in_each_stage_in_turn_and_before_the_manifest(spark, tmp_path, 
     assert newest_run(spark, f"{tmp_path}/runs").manifest() == manifest
     assert same(tmp_path, expected)
     assert run(spark, config, last="collect")[1][0].startswith("collect: whole from an earlier start")
-    assert run(spark, config, last="collect", full=True)[1][0].startswith("collect: 40 rows")
+    assert run(spark, config, last="represent", full=True)[1][0].startswith("collect: 40 rows")
+    anew = RunFolder(spark, f"{tmp_path}/runs", DATE)
+    facts = anew.at(anew.attempts()[-1]).stage_facts("represent")["represent"]
+    assert (facts["encoded"], facts["reused"]) == (2, 0), "the store has both texts, and is not asked"
 
 
 def test_a_driver_that_is_killed_is_followed_up_at_once(spark, tmp_path, undisturbed):

@@ -91,7 +91,8 @@ def _fill_once(
 ) -> int:
     """One attempt; returns the rows whose vector is missing in the store."""
     texts = keyed.where(F.col(c.KEY).isNotNull()).groupBy(c.KEY, c.CLEAN_TEXT).agg(F.count("*").alias("n"))
-    paths = store.near(keyed, ctx.facts["prepare"]["rows"])
+    # With --full nothing counts as known, so that each text is encoded anew into a segment of tonight's.
+    paths = [] if ctx.full else store.near(keyed, ctx.facts["prepare"]["rows"])
     known = store.known(paths)
     # Texts that are known are not carried along: on most nights that is nearly all of them.
     text = F.when(F.col(c.SEGMENT).isNull(), F.col(c.CLEAN_TEXT)).alias(c.CLEAN_TEXT)
