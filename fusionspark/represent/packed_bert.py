@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Families whose weights have BERT's names, and whether their positions start after the padding id.
 FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
+#: On a CPU the number of rows is rounded up to a multiple of this. oneDNN generates code for every shape
+#: that it meets and keeps it: on batches of ever new shapes bfloat16 ran at four fifths of its speed.
+_ROWS = 64
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
 
@@ -110,8 +113,11 @@ class PackedBert:
         import torch
         from torch.nn.functional import layer_norm
 
-        ids = on_device(batch.ids, self.device)
-        position = np.arange(len(batch.ids)) - np.repeat(batch.starts, batch.lengths) + self.first
+        real = len(batch.ids)
+        spare = -real % _ROWS if self.device.type == "cpu" else 0
+        ids = on_device(np.pad(batch.ids, (0, spare)), self.device)
+        position = np.arange(real) - np.repeat(batch.starts, batch.lengths) + self.first
+        position = np.pad(position, (0, spare), constant_values=self.first)
         hidden = self.words[ids] + self.positions[on_device(position, self.device)]
         shape = (self.width,)
         hidden = layer_norm(hidden, shape, *self.norm, self.eps)
@@ -127,7 +133,7 @@ class PackedBert:
             hidden = layer_norm(hidden.add_(_linear(mixed, *out, narrow)), shape, *norm1, self.eps)
             torch.ops.aten.gelu_(_linear(hidden.to(self.dtype), *up, inner), approximate=self.approximate)
             hidden = layer_norm(hidden.add_(_linear(inner, *down, narrow)), shape, *norm2, self.eps)
-        return hidden
+        return hidden[:real]
 
     def _attention(self, batch: TokenBatch) -> Callable[[torch.Tensor], torch.Tensor]:
         """Function from (tokens, 3 * width) to (tokens, width), for the texts of ``batch``."""
@@ -151,6 +157,8 @@ class PackedBert:
         from torch.nn.functional import scaled_dot_product_attention
 
         out = torch.empty((len(qkv), self.width), dtype=qkv.dtype, device=qkv.device)
+        # Rows beyond the texts are nobody's; what lies in fresh memory must not slow them down.
+        out[sum(count * length for count, length in stretches) :] = 0
         start = 0
         for count, length in stretches:
             stop = start + count * length

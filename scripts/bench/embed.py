@@ -204,7 +204,8 @@ def seconds_of(frame) -> float:
 def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
     """Peak memory of a worker beside the bare engine's, and when the partition grows tenfold.
 
-    In a session of its own: a worker that also ran the baseline would show the baseline's memory.
+    The window is as long as the small partition, so the large one is ten windows: what is asked is whether
+    memory follows the partition. In a session of its own: a worker that also ran the baseline would show the baseline's memory.
     """
     from fusionspark.represent.monitor import counters_accumulator
     from fusionspark.represent.text_embedder import TextEmbedder
@@ -213,7 +214,7 @@ def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
     for name, count in (("one", rows), ("ten", rows * 10)):
         spark = session()
         frame = frame_of(spark, texts[:count], folder, f"memory-{name}")
-        stage = TextEmbedder(inputCol="text", model=MODEL)
+        stage = TextEmbedder(inputCol="text", model=MODEL, windowSize=rows // CORES)
         counters = counters_accumulator(spark)
         stage.monitor = PeakMemory(counters)
         seconds_of(stage.transform(frame))
