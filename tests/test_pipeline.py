@@ -75,6 +75,8 @@ def test_a_whole_run_learns_what_the_text_says_and_accounts_for_every_row(spark,
     assert [stage["name"] for stage in manifest["stages"]] == [
         "collect", "prepare", "represent", "fuse", "mine", "report",
     ]  # fmt: skip
+    mine = manifest["stages"][4]
+    assert 0 < mine["seconds_predict"] < mine["seconds"], "training is told apart from applying"
     represent = manifest["represent"]
     assert represent["texts"] == 60
     assert represent["distinct"] == represent["encoded"] < 60, "equal texts are encoded once"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -251,6 +252,7 @@ def _mine(ctx: Context) -> dict[str, Any]:
                 partitions=settings.partitions,
             )
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
+    started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
         if classifiers:
             ctx.run.write(
@@ -261,6 +263,7 @@ def _mine(ctx: Context) -> dict[str, Any]:
         silhouette, used = cluster.silhouette(clusters, features, rows)
     return {
         "rows": rows,
+        "seconds_predict": round(time.monotonic() - started, 3),
         "labels": labels,
         "classifiers": [one.algorithm for one in classifiers],
         "cluster": {

@@ -32,6 +32,8 @@ from fusionspark.tables import RunFolder, newest_run
 
 #: Rows in quarantine that the manifest names for each reason.
 EXAMPLES = 3
+#: What the manifest says of each stage, as far as it has it.
+_STAGE_FACTS = ("seconds", "seconds_predict", "rows")
 
 
 def today() -> str:
@@ -220,7 +222,11 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "splits": ctx.facts["prepare"]["splits"],
         "models": retrain.stated(ctx),
         "stages": [
-            {"name": stage, "seconds": ctx.facts[stage]["seconds"], "rows": ctx.facts[stage]["rows"]}
+            {
+                "name": stage,
+                # Of the stage mine, what applying the models took is told apart from their training.
+                **{key: ctx.facts[stage][key] for key in _STAGE_FACTS if key in ctx.facts[stage]},
+            }
             for stage in c.STAGES
         ],
         "represent": ctx.facts["represent"]["represent"],
