@@ -89,7 +89,7 @@ def drop(
 
 
 def _store(conf: str, overrides: list[str] | None) -> tuple[SparkSession, str]:
-    from fusionspark.pipeline.represent_stage import store_path
+    from fusionspark.pipeline.vector_space import store_path
 
     config = load(conf, overrides or [])
     return open_session(config.title, config.spark), store_path(config)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from hashlib import sha256
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -16,6 +17,7 @@ from fusionspark.config import Config
 from fusionspark.pipeline.cost import check_budget, flops_per_token, on_gpu
 from fusionspark.pipeline.precision_gate import in_a_task
 from fusionspark.pipeline.rooms import open_source
+from fusionspark.pipeline.vector_space import engine_of, store_of
 from fusionspark.prepare.text_stages import TextCleaner
 from fusionspark.represent.loading import EngineSettings, build_engine
 from fusionspark.represent.model_source import resolve_model
@@ -55,16 +57,21 @@ def plan(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any]:
     picked = texts.where(F.pmod(F.xxhash64(c.TEXT), F.lit(1_000_000)) < int(share * 1_000_000)).distinct()
     cleaned = TextCleaner(inputCol=c.TEXT, outputCol=c.CLEAN_TEXT).transform(picked.limit(config.plan.sample))
     sample = [row[0] for row in cleaned.select(c.CLEAN_TEXT).collect() if row[0]]
+    newest = newest_run(spark, f"{config.output}/runs", config.table_format)
+    last = newest.manifest() if newest else None
+    engine = _engine(config, last)
+    stored, note = _stored(spark, config, engine, sample) if sample else (0.0, "there is no text")
+    fresh = round(distinct * (1 - stored))
     estimate |= {
         "rows": counts["rows"],
         "texts": counts["texts"],
         "distinct": distinct,
-        "stored_share": 0.0,
-        "stored_note": "the embedding store is not asked: every distinct text counts as new",
-        "to_encode": distinct,
+        "stored_share": stored,
+        "stored_note": note,
+        "to_encode": fresh,
     }
-    estimate |= _work(spark, config, sample, distinct)
-    estimate |= _whole(spark, config, estimate)
+    estimate |= _work(spark, config, engine, sample, fresh)
+    estimate |= _whole(last, estimate)
     Files(spark).write_text(f"{config.output}/{PLAN}", json.dumps(estimate, indent=2, allow_nan=False))
     check_budget(estimate, config.plan)
     return estimate
@@ -78,26 +85,39 @@ def made_for(spark: SparkSession, config: Config, run_date: str) -> dict[str, An
     return found if fits else None
 
 
-def _work(spark: SparkSession, config: Config, sample: list[str], distinct: int) -> dict[str, Any]:
-    """Tokens, truncation, seconds of represent, GPU and memory."""
+def _engine(config: Config, last: dict[str, Any] | None) -> EngineSettings:
+    """The engine of the run: for ``auto`` the precision that the last run came to, else float32."""
+    engine = engine_of(config)
+    if engine.precision != "auto":
+        return engine
+    return replace(engine, precision=((last or {}).get("represent") or {}).get("precision", "float32"))
+
+
+def _stored(
+    spark: SparkSession, config: Config, engine: EngineSettings, sample: list[str]
+) -> tuple[float, str]:
+    """Share of ``sample`` whose vectors the store holds, and where that figure comes from."""
+    store = store_of(spark, config, engine)
+    if not store.folder.files.exists(store.folder.path):
+        return 0.0, "the store holds no vectors of this model and these settings yet"
+    store.open()
+    keys = spark.createDataFrame([(sha256(text.encode()).digest(),) for text in sample], f"{c.KEY} binary")
+    held = store.known(store.near(keys, len(sample))).join(keys, c.KEY, "left_semi").count()
+    return round(held / len(sample), 4), f"{held} of {len(sample)} sampled texts, looked up in the store"
+
+
+def _work(
+    spark: SparkSession, config: Config, engine: EngineSettings, sample: list[str], fresh: int
+) -> dict[str, Any]:
+    """Tokens, truncation, seconds of represent, GPU and memory, for ``fresh`` texts like the sampled ones."""
     slots = spark.sparkContext.defaultParallelism
     nothing = {"tokens": 0, "truncated_share": 0.0, "represent_seconds": 0.0, "slots": slots, "on_gpu": None}
     if not sample:
         return {**nothing, "memory": None}
     settings = config.represent
-    engine = EngineSettings(
-        model=settings.model,
-        # `auto` is decided by the run itself; float32 is what it starts from.
-        precision="float32" if settings.precision == "auto" else settings.precision,
-        device=settings.device,
-        max_tokens=settings.max_tokens,
-        token_budget=settings.token_budget,
-        long_text=settings.long_text,
-        cache_dir=settings.cache_dir,
-    )
     found: dict[str, Any] = in_a_task(spark, lambda: measure(engine, sample, config.plan.seconds))
     model = resolve_model(settings.model)
-    tokens = found["tokens_per_text"] * distinct
+    tokens = found["tokens_per_text"] * fresh
     network = read_settings(model.path).config if model.kind == "folder" else {}
     gpu = on_gpu(tokens, flops_per_token(network, found["tokens_per_text"]), config.plan)
     model_bytes = sum(file.stat().st_size for file in model.path.rglob("*") if file.is_file())
@@ -108,7 +128,9 @@ def _work(spark: SparkSession, config: Config, sample: list[str], distinct: int)
         "truncated_share": found["truncated_share"],
         "measured": found,
         "slots": slots,
-        "represent_seconds": round(found["load_seconds"] + distinct / found["texts_per_second"] / slots, 3),
+        "represent_seconds": round(
+            (found["load_seconds"] if fresh else 0.0) + fresh / found["texts_per_second"] / slots, 3
+        ),
         "on_gpu": gpu and asdict(gpu),
         "memory": {
             "model_bytes": model_bytes,
@@ -152,14 +174,12 @@ def measure(settings: EngineSettings, sample: list[str], seconds: float) -> dict
     }
 
 
-def _whole(spark: SparkSession, config: Config, estimate: dict[str, Any]) -> dict[str, Any]:
+def _whole(last: dict[str, Any] | None, estimate: dict[str, Any]) -> dict[str, Any]:
     """Seconds of the whole run, where an earlier one tells what its other stages take a row."""
     represent = estimate["represent_seconds"]
-    newest = newest_run(spark, f"{config.output}/runs", config.table_format)
-    rows = newest.manifest()["rows"]["out"] if newest else 0
-    if newest is None or not rows:
+    rows = last["rows"]["out"] if last else 0
+    if last is None or not rows:
         return {"expected_seconds": represent, "expected_of": "represent", "from_run": None}
-    manifest = newest.manifest()
-    others = sum(stage["seconds"] for stage in manifest["stages"] if stage["name"] != "represent")
+    others = sum(stage["seconds"] for stage in last["stages"] if stage["name"] != "represent")
     seconds = round(represent + others / rows * estimate["rows"], 1)
-    return {"expected_seconds": seconds, "expected_of": "run", "from_run": newest.run_date}
+    return {"expected_seconds": seconds, "expected_of": "run", "from_run": last["run_date"]}

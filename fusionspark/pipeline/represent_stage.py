@@ -9,23 +9,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
-from fusionspark.config import Config, without_user_info
+from fusionspark.config import without_user_info
 from fusionspark.errors import ModelMismatchError
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.precision_gate import decide
 from fusionspark.pipeline.stored_vectors import fill
-from fusionspark.prepare.text_rules import PREPARATION_VERSION
+from fusionspark.pipeline.vector_space import engine_of, store_of, store_path
 from fusionspark.represent.autotune import resolve_auto
-from fusionspark.represent.loading import EngineSettings, effective_digest
-from fusionspark.represent.model_source import model_digest
 from fusionspark.represent.monitor import counters_accumulator
 from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding
-from fusionspark.represent.store.space import text_space
-
-
-def store_path(config: Config) -> str:
-    """Folder of the embedding store."""
-    return config.store.path or f"{config.output}/store"
 
 
 def represent(ctx: Context) -> dict[str, Any]:
@@ -35,22 +27,12 @@ def represent(ctx: Context) -> dict[str, Any]:
     if not ctx.config.columns.text:
         return {"rows": 0, "represent": None, "store": None}
     keyed = prepared.select(c.ROW_ID, c.CLEAN_TEXT, F.unhex(F.sha2(F.col(c.CLEAN_TEXT), 256)).alias(c.KEY))
-    engine = EngineSettings(
-        model=settings.model,
-        model_digest=model_digest(settings.model),
-        precision=settings.precision,
-        device=settings.device,
-        max_tokens=settings.max_tokens,
-        token_budget=settings.token_budget,
-        long_text=settings.long_text,
-        cache_dir=settings.cache_dir,
-    )
+    engine = engine_of(ctx.config)
     decision = decide(ctx, engine, keyed, store_path(ctx.config))
     engine = resolve_auto(replace(engine, precision=decision.precision))
-    digest = effective_digest(engine)
+    store = store_of(ctx.spark, ctx.config, engine)
+    digest = store.space.model_digest
     _same_model(ctx, digest)
-    space = text_space(engine, digest, preparation=PREPARATION_VERSION, dtype=ctx.config.store.dtype)
-    store = EmbeddingStore(ctx.spark, store_path(ctx.config), space, settings.model)
     encoding = Encoding(
         engine,
         counters_accumulator(ctx.spark),

@@ -205,7 +205,8 @@ def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
     """Peak memory of a worker beside the bare engine's, and when the partition grows tenfold.
 
     The window is as long as the small partition, so the large one is ten windows: what is asked is whether
-    memory follows the partition. In a session of its own: a worker that also ran the baseline would show the baseline's memory.
+    memory follows the partition. In a session of its own: a worker that also ran the baseline would show the
+    baseline's memory.
     """
     from fusionspark.represent.monitor import counters_accumulator
     from fusionspark.represent.text_embedder import TextEmbedder

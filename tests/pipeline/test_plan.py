@@ -43,7 +43,10 @@ def test_an_estimate_is_kept_held_against_the_budget_and_compared_with_the_run(s
     assert beside["ratio"] == pytest.approx(beside["seconds"] / beside["expected_seconds"], rel=0.01)
     assert manifest["history"] == [row_of(manifest)]
     assert json.loads((out / "runs" / DATE / "summary.json").read_text()) == row_of(manifest)
-    assert pipeline.plan(spark, config, "2026-02-01")["from_run"] == DATE
+    later = pipeline.plan(spark, config, "2026-02-01")
+    assert later["from_run"] == DATE
+    assert (later["stored_share"], later["to_encode"], later["tokens"]) == (1.0, 0, 0), "all were encoded"
+    assert found["stored_share"] == 0.0
 
 
 def test_without_text_there_is_nothing_to_encode(spark, tmp_path, tiny_bert):
