@@ -288,7 +288,10 @@ class RunFolder:
     def write(self, df: DataFrame, name: str) -> DataFrame:
         """Write a table anew and return it as read back from disk."""
         df.write.format(self.table_format).mode("overwrite").save(self.table_path(name))
-        return self.read(name)
+        if self.table_format != "parquet":
+            return self.read(name)
+        # Spark would start a job to learn from a file what was just written.
+        return self.spark.read.schema(df.schema).parquet(self.table_path(name))
 
     def read(self, name: str) -> DataFrame:
         """Open a table of this run.

@@ -23,8 +23,8 @@ from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding
 #: Times that a run begins the look-up anew, where a file of the store is torn or a compaction replaced it.
 ATTEMPTS = 3
 
-#: Status of a vector that the store ought to hold and does not.
-_LOST = "lost"
+#: Rows up to which their keys, about 100 bytes each, are sent to the vectors and not the vectors to them.
+FEW_ROWS = 1_000_000
 
 
 @dataclass
@@ -117,18 +117,17 @@ def _fill_once(
         with filled.timed("join"):
             held = looked_up.select(c.KEY, F.coalesce(c.SEGMENT, F.lit(number)).alias(c.SEGMENT))
             rows = keyed.select(c.ROW_ID, c.KEY).join(held, c.KEY, "left")
-            table = store.vectors(rows, paths).withColumn(c.STATUS, F.coalesce(F.col(c.STATUS), F.lit(_LOST)))
+            table = store.vectors(rows, paths, few=ctx.facts["prepare"]["rows"] <= FEW_ROWS)
             filled.table = ctx.run.write(table, c.EMBEDDINGS)
             sums = filled.table.agg(
                 F.count("*").alias("rows"),
                 F.count_if(c.TRUNCATED).alias("truncated"),
                 F.count_if(F.col(c.STATUS) == c.FAILED).alias("failed"),
-                F.count_if(F.col(c.STATUS) == _LOST).alias("lost"),
             ).collect()[0]
     finally:
         looked_up.unpersist()
     filled.rows, filled.truncated, filled.failed = sums["rows"], sums["truncated"], sums["failed"]
-    return int(sums["lost"])
+    return int(ctx.facts["prepare"]["rows"]) - filled.rows
 
 
 @contextmanager

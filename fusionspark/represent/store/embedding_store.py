@@ -207,16 +207,23 @@ class EmbeddingStore:
         self.segments.append(whole)
         return whole
 
-    def vectors(self, rows: DataFrame, paths: Sequence[str]) -> DataFrame:
+    def vectors(self, rows: DataFrame, paths: Sequence[str], *, few: bool = False) -> DataFrame:
         """``rows`` (row_id, key, segment) with the vector that this segment holds; `columns.EMBEDDINGS_DDL`.
 
-        The status of a row without a key is ``empty``, of one that is not in its segment null.
+        The status of a row without a key is ``empty``; a row that is not in its segment is left out.
+
+        Parameters
+        ----------
+        few : bool
+            ``rows`` fit into the memory of every machine: they go to the vectors, which then stay where
+            they are instead of being sorted by key.
         """
-        stored = self.read(paths)
-        joined = rows.join(stored, [c.KEY, c.SEGMENT], "left").withColumn(
-            c.STATUS, F.when(F.col(c.KEY).isNull(), F.lit(c.EMPTY)).otherwise(F.col(c.STATUS))
-        )
-        wanted = joined.select(c.ROW_ID, c.VECTOR, c.SCALE, c.N_TOKENS, c.TRUNCATED, c.STATUS)
+        on = [c.KEY, c.SEGMENT]
+        with_text = rows.where(F.col(c.KEY).isNotNull())
+        found = self.read(paths).join(F.broadcast(with_text) if few else with_text, on)
+        kept = [c.ROW_ID, c.VECTOR, c.SCALE, c.N_TOKENS, c.TRUNCATED, c.STATUS]
+        empty = rows.where(F.col(c.KEY).isNull()).select(c.ROW_ID, F.lit(c.EMPTY).alias(c.STATUS))
+        wanted = found.select(*kept).unionByName(empty, allowMissingColumns=True)
         run = decode_partition(self.space.dtype, self.space.model_digest)
         return wanted.mapInArrow(run, c.EMBEDDINGS_DDL)
 
