@@ -66,7 +66,9 @@ def bare_process(precision: str) -> None:
             texts = json.loads(Path(order["file"]).read_text())
             before = engine.counters.tokens
             started = time.perf_counter()
-            engine.encode(texts)
+            window = order.get("window") or len(texts)
+            for _ in engine.encode_ahead((i, texts[i : i + window]) for i in range(0, len(texts), window)):
+                pass
             seconds = time.perf_counter() - started
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             answer = {"seconds": seconds, "tokens": engine.counters.tokens - before, "memory": memory}
@@ -105,9 +107,9 @@ class Bare:
             process.stdin.flush()
         return [json.loads(process.stdout.readline()) for process in self.processes]
 
-    def encode(self, files: list[Path]) -> dict:
+    def encode(self, files: list[Path], window: int = 0) -> dict:
         started = time.perf_counter()
-        answers = self.ask([{"do": "encode", "file": str(file)} for file in files])
+        answers = self.ask([{"do": "encode", "file": str(file), "window": window} for file in files])
         return {
             "seconds": time.perf_counter() - started,
             "busy": [answer["seconds"] for answer in answers],
@@ -202,7 +204,7 @@ def seconds_of(frame) -> float:
 
 
 def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
-    """Peak memory of a worker beside the bare engine's, and when the partition grows tenfold.
+    """Peak memory of a worker beside the bare engine's on the same rows, and for ten times as many.
 
     The window is as long as the small partition, so the large one is ten windows: what is asked is whether
     memory follows the partition. In a session of its own: a worker that also ran the baseline would show the
@@ -222,9 +224,10 @@ def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
         found[name] = max(counters.value["memories"])
         found[f"{name}_workers"] = len(counters.value["workers"])
         spark.stop()
-    bare = Bare()
-    found["bare"] = bare.encode([folder / f"memory-one-{core}.json" for core in range(CORES)])["memory"]
-    bare.close()
+        bare = Bare()
+        halves = [folder / f"memory-{name}-{core}.json" for core in range(CORES)]
+        found[f"bare_{name}"] = round(bare.encode(halves, window=rows // CORES)["memory"])
+        bare.close()
     say("memory of a worker, MiB:", found)
     return found
 
@@ -455,7 +458,10 @@ def main() -> None:
         "duplicate_cost": round(max(part["duplicate_cost"] for part in parts), 3),
         "model_loads": sum(part["model_loads"] for part in parts),
         "workers": parts[0]["workers"],
-        "memory_ratio": round(max(memory["one"], memory["ten"]) / memory["bare"], 3) if memory else None,
+        "memory_ratio": max(round(memory[n] / memory[f"bare_{n}"], 3) for n in ("one", "ten"))
+        if memory
+        else None,
+        "memory_growth": round(memory["ten"] / memory["one"], 3) if memory else None,
     }
     say(json.dumps(result))
 
