@@ -11,6 +11,8 @@ SPARK  ?= pyspark==4.1.*
 INSTALL = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --quiet
 # Options for every pytest run, for example  make test PYTEST="-x -k embed"
 PYTEST ?=
+# Test files that run side by side, each with a Spark of its own (2 GB of memory a process).
+JOBS ?= 2
 SMOKE_LINES ?= 3.5 4.3
 
 export VENV
@@ -53,7 +55,7 @@ run-demo: install data ## The demo alone, once installed and fetched
 
 test: $(VENV)/.dev ## The whole test suite
 	@scripts/check_machine.sh $(VENV)/bin/python
-	$(VENV)/bin/python -m pytest $(PYTEST)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
 
 check: lint fast ## What to run before a commit: lint, types, layers and the fast tests
 
@@ -64,7 +66,7 @@ lint: $(VENV)/.dev ## ruff, mypy and the layer check
 	$(VENV)/bin/python scripts/check_imports.py
 
 fast: $(VENV)/.dev ## Tests that take seconds and need no files from outside
-	$(VENV)/bin/python -m pytest -m "not slow and not data" $(PYTEST)
+	$(VENV)/bin/python -m pytest -m "not slow and not data" -n $(JOBS) --dist loadfile $(PYTEST)
 
 format: $(VENV)/.dev ## Put the code into shape
 	$(VENV)/bin/ruff check --fix .

@@ -1,8 +1,8 @@
 """The way of the data: the only place that knows the order of the rooms."""
 
+from fusionspark.pipeline.collect_stage import open_source
 from fusionspark.pipeline.plan import plan
 from fusionspark.pipeline.replay import replay
-from fusionspark.pipeline.rooms import open_source
 from fusionspark.pipeline.running import check_run_date, run, score, today
 
 __all__ = ["check_run_date", "open_source", "plan", "replay", "run", "score", "today"]

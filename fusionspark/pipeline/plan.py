@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.config import Config
+from fusionspark.pipeline.collect_stage import open_source
 from fusionspark.pipeline.cost import check_budget, flops_per_token, on_gpu
 from fusionspark.pipeline.precision_gate import in_a_task
-from fusionspark.pipeline.rooms import open_source
 from fusionspark.pipeline.vector_space import engine_of, store_of
 from fusionspark.prepare.text_stages import TextCleaner
 from fusionspark.represent.loading import EngineSettings, build_engine

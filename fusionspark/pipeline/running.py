@@ -19,12 +19,13 @@ from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.pipeline import retrain, schema_drift
 from fusionspark.pipeline.attempts import begin, tidy
+from fusionspark.pipeline.collect_stage import open_source, source_fingerprint
 from fusionspark.pipeline.context import Context, check_quarantine, said_when_full
 from fusionspark.pipeline.cost import compare
 from fusionspark.pipeline.nights import SUMMARY, nights_with
 from fusionspark.pipeline.plan import made_for, plan
 from fusionspark.pipeline.retention import expired, models_by_run, retire
-from fusionspark.pipeline.rooms import ROOMS, open_source, source_fingerprint
+from fusionspark.pipeline.rooms import ROOMS
 from fusionspark.pipeline.run_lock import only_run
 from fusionspark.report.history import row_of
 from fusionspark.report.page import REPORT, render

@@ -1,0 +1,110 @@
+"""All sections together, and digests of what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from fusionspark.columns import STAGES
+from fusionspark.config.columns import Columns
+from fusionspark.config.credentials import REDACTED, is_credential, without_user_info
+from fusionspark.config.fuse import Fuse
+from fusionspark.config.mine import Mine
+from fusionspark.config.plan import Plan
+from fusionspark.config.prepare import Prepare, Split
+from fusionspark.config.report import Report
+from fusionspark.config.represent import SPEED_ONLY, Represent, Store
+from fusionspark.config.section import Section
+from fusionspark.config.source import Drift, Source
+
+
+class Config(Section):
+    """Everything that a run is told. ``Config.model_fields`` is the list of sections.
+
+    >>> config = Config.model_validate({"columns": {"text": "review"}})
+    >>> config.columns.text, config.split.test
+    (['review'], 0.2)
+    """
+
+    title: str = "fusionspark"
+    output: str = "output"
+    seed: int = 42
+    max_quarantined: float = Field(0.1, ge=0, le=1)
+    retain_runs: int = Field(0, ge=0)
+    table_format: str = "parquet"
+    source: Source = Source()
+    columns: Columns
+    drift: Drift = Drift()
+    split: Split = Split()
+    prepare: Prepare = Prepare()
+    represent: Represent = Represent()
+    store: Store = Store()
+    fuse: Fuse = Fuse()
+    mine: Mine = Mine()
+    report: Report = Report()
+    plan: Plan = Plan()
+    spark: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Config:
+        if self.split.by == "date" and not self.columns.date:
+            raise ValueError("split.by is 'date' but columns.date is not set; name the date column there")
+        return self
+
+    def redacted(self) -> dict[str, Any]:
+        """The configuration as plain data in which no credential can be read."""
+        data = self.model_dump()
+        data["source"]["options"] = {
+            key: REDACTED if is_credential(key) else without_user_info(value)
+            for key, value in self.source.options.items()
+        }
+        data["source"]["path"] = without_user_info(self.source.path)
+        data["output"] = without_user_info(self.output)
+        data["store"]["path"] = without_user_info(self.store.path)
+        data["spark"] = {k: REDACTED if is_credential(k) else v for k, v in self.spark.items()}
+        return data
+
+    def digest(self) -> str:
+        """sha-256 of all that can change a result (not where it is written, nor how Spark is tuned)."""
+        return self.stage_digest(STAGES[-1])
+
+    def models_digest(self) -> str:
+        """sha-256 of all that shapes trained models: of two configurations with one digest, either can apply
+        the models that the other trained. Where the rows lie and which are picked is not part of it.
+        """
+        data = self._data()
+        shaping = ("columns", "seed", "split", "prepare", "represent", "store", "fuse", "mine")
+        return _sha256({name: data[name] for name in shaping} | {"derive": data["source"]["derive"]})
+
+    def stage_digest(self, stage: str) -> str:
+        """sha-256 of all that can change the tables up to and including ``stage``."""
+        sections = {
+            "collect": ("source", "columns"),
+            "prepare": ("seed", "split", "prepare"),
+            "represent": ("represent", "store"),
+            "fuse": ("fuse",),
+            "mine": ("mine",),
+            "report": ("report", "title"),
+        }
+        data = self._data()
+        upto = STAGES[: STAGES.index(stage) + 1]
+        return _sha256({name: data[name] for s in upto for name in sections[s]})
+
+    def _data(self) -> dict[str, Any]:
+        """The configuration without what changes no table."""
+        data = self.redacted()
+        for speed_only in SPEED_ONLY:
+            data["represent"].pop(speed_only)
+        # Of the store, only what it rounds vectors to.
+        data["store"] = {"dtype": self.store.dtype}
+        # When models are made anew is noted with the models themselves (see pipeline.retrain).
+        for when in ("retrain", "drift_psi"):
+            data["mine"].pop(when)
+        return data
+
+
+def _sha256(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""Stage mine: classifiers and clusters are trained and applied."""
+
+from __future__ import annotations
+
+import time
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from fusionspark import columns as c
+from fusionspark import progress
+from fusionspark.mine import classify, cluster
+from fusionspark.pipeline.context import Context
+
+
+def mine(ctx: Context) -> dict[str, Any]:
+    """Write the tables `predictions` and `clusters`."""
+    settings = ctx.config.mine
+    features = ctx.run.read(c.FEATURE_TABLE)
+    labels: list[str] = []
+    if ctx.kept is not None:
+        trained = ctx.kept.manifest()
+        labels = trained.get("labels", [])
+        classifiers = [
+            classify.Classifier.load(ctx.kept.model_path(f"classify/{name}"))
+            for name in trained.get("classify", {})
+        ]
+        grouping = cluster.load(trained["cluster"]["algorithm"], ctx.kept.model_path("cluster"))
+    else:
+        classifiers = []
+        if ctx.config.columns.label:
+            labels = classify.label_values(features)
+            classify.check_labels(labels)
+            hyperparameters = classify.Hyperparameters(
+                max_iter=settings.classify.max_iter,
+                regularization=settings.classify.regularization,
+                hidden_layers=tuple(settings.classify.hidden_layers),
+                seed=ctx.config.seed,
+            )
+        for name in settings.classify.algorithms if labels else []:
+            with progress.stage(ctx.spark, f"mine: {name}"):
+                trained_one = classify.train(
+                    features, name, labels, hyperparameters, partitions=settings.partitions
+                )
+            trained_one.save(ctx.run.model_path(f"classify/{name}"))
+            classifiers.append(trained_one)
+        with progress.stage(ctx.spark, f"mine: {settings.cluster.algorithm}"):
+            grouping = cluster.train(
+                features,
+                settings.cluster.algorithm,
+                k=settings.cluster.k,
+                seed=ctx.config.seed,
+                max_iter=settings.cluster.max_iter,
+                partitions=settings.partitions,
+            )
+        grouping.write().overwrite().save(ctx.run.model_path("cluster"))
+    started = time.monotonic()
+    with progress.stage(ctx.spark, "mine: predict"):
+        if classifiers:
+            ctx.run.write(
+                reduce(DataFrame.unionByName, [one.predict(features) for one in classifiers]), c.PREDICTIONS
+            )
+        clusters = ctx.run.write(cluster.assign(grouping, features), c.CLUSTERS)
+        rows = clusters.count()
+        silhouette, used = cluster.silhouette(clusters, features, rows)
+    return {
+        "rows": rows,
+        "seconds_predict": round(time.monotonic() - started, 3),
+        "labels": labels,
+        "classifiers": [one.algorithm for one in classifiers],
+        "cluster": {
+            "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
+            "k": len(grouping.clusterCenters()),
+            "silhouette": silhouette,
+            "silhouette_rows": used,
+        },
+    }

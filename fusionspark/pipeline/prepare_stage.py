@@ -1,0 +1,71 @@
+"""Stage prepare: the split, clean text, words and encoded columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark.config import Config
+from fusionspark.errors import DataContractError
+from fusionspark.pipeline import retrain
+from fusionspark.pipeline.context import Context
+from fusionspark.prepare import split as splitting
+from fusionspark.prepare import stages as preparing
+from fusionspark.tables import ordered_for_fit
+
+#: Value of ``split`` for rows that are only scored.
+SCORED = "score"
+
+
+def prepare(ctx: Context) -> dict[str, Any]:
+    """Write the table `prepared`, after fitting what is learnt from training rows."""
+    config, columns = ctx.config, ctx.config.columns
+    rows = ctx.run.read(c.COLLECTED)
+    facts: dict[str, Any] = {}
+    if ctx.scoring:
+        rows = rows.withColumn(c.SPLIT, F.lit(SCORED))
+    else:
+        facts["models"] = retrain.choose(ctx, rows)
+        rows = _split(ctx, rows, facts)
+    texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
+    # Python cleans each text once; the fit and the table both start from what it wrote.
+    cleaned = texts.persist()
+    try:
+        if ctx.kept is None:
+            train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), config.mine.partitions)
+            _need_rows(train, config)
+            model = preparing.feature_pipeline(columns, config.prepare).fit(train)
+            model.write().overwrite().save(ctx.run.model_path("prepare"))
+        model = PipelineModel.load(ctx.models.model_path("prepare"))
+        prepared = model.transform(cleaned).drop(*preparing.SCRATCH, c.TEXT, c.CONTENT_HASH)
+        written = ctx.run.write(prepared, c.PREPARED)
+    finally:
+        cleaned.unpersist()
+    counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
+    return {"rows": sum(counts.values()), "splits": counts, **facts}
+
+
+def _split(ctx: Context, rows: DataFrame, facts: dict[str, Any]) -> DataFrame:
+    """Part the rows as the models that are applied ask for: what they were trained on is never held out."""
+    split, date = ctx.config.split, ctx.config.columns.date
+    if split.by == "hash" or date is None:
+        return splitting.split_by_hash(rows, split, seed=ctx.config.seed)
+    kept = None
+    if ctx.kept is not None:
+        kept = splitting.DateCut.from_facts((ctx.kept.stage_facts("prepare") or {})["cut"])
+    cut = splitting.date_cut(rows, split, date, kept=kept)
+    facts["cut"] = cut.facts()
+    return splitting.split_by_date(rows, date, cut)
+
+
+def _need_rows(train: DataFrame, config: Config) -> None:
+    if train.first() is None:
+        raise DataContractError(
+            "training rows",
+            "none are left after the split",
+            remedy=f"give more rows, or lower split.test ({config.split.test:g}) and split.validation",
+        )

@@ -1,0 +1,42 @@
+"""Stage report: what the page and run.json say is worked out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusionspark import columns as c
+from fusionspark.pipeline.context import Context
+from fusionspark.report import ageing
+from fusionspark.report import metrics as measuring
+from fusionspark.report.cluster_summary import summarise
+from fusionspark.report.map2d import project
+
+
+def report(ctx: Context) -> dict[str, Any]:
+    """Measure, describe and project; writes no table."""
+    settings = ctx.config.report
+    mined = ctx.facts["mine"]
+    prepared = ctx.run.read(c.PREPARED)
+    clusters = ctx.run.read(c.CLUSTERS)
+    features = ctx.run.read(c.FEATURE_TABLE)
+    facts: dict[str, Any] = {"rows": ctx.facts["mine"]["rows"], "cluster": dict(mined["cluster"])}
+    if mined["classifiers"]:
+        measured = measuring.evaluate(ctx.run.read(c.PREDICTIONS))
+        facts["classify"] = measured
+        if ctx.kept is None:
+            facts["best"] = measuring.choose_best(measured, by=ctx.config.mine.classify.select_by)
+        else:
+            trained = ctx.kept.manifest()
+            facts["best"] = trained["best"]
+            # A replay applies the models of the very run that it mends.
+            if not ctx.scoring and ctx.kept.run_date != ctx.run.run_date:
+                by = ctx.config.mine.classify.select_by
+                facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
+    summaries = summarise(clusters, prepared, top_terms=settings.top_terms)
+    facts["cluster"]["clusters"] = summaries
+    facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}
+    if settings.map_sample:
+        facts["cluster"]["map"] = project(
+            features, clusters, prepared, sample=settings.map_sample, seed=ctx.config.seed
+        )
+    return facts
