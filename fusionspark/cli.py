@@ -216,7 +216,7 @@ def _figures(manifest: dict[str, Any]) -> None:
 
 
 def _paths(spark: Any, folder: str) -> None:
-    from fusionspark.tables import Files
+    from fusionspark.files import Files
 
     files = Files(spark)
     for name in ("report.html", "run.json"):

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from fusionspark.config import RUN_DATE, Source, without_user_info
 from fusionspark.errors import ConfigError, nearest
-from fusionspark.tables import Files
+from fusionspark.files import Files
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("columns",),
     ("config",),
     ("config_file",),
+    ("files",),
     ("session", "tables", "progress", "plan_lines"),
     ("picks",),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),

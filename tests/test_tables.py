@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fusionspark.errors import ConfigError
-from fusionspark.tables import Files, RunFolder, newest_run, ordered_for_fit, published_runs
+from fusionspark.files import Files
+from fusionspark.tables import RunFolder, newest_run, ordered_for_fit, published_runs
 
 pytestmark = pytest.mark.smoke
 

@@ -16,9 +16,10 @@ from pyspark.sql import functions as F
 
 from fusionspark.columns import ALGORITHM, FEATURES, LABEL, PREDICTION, ROW_ID, SCORES, SPLIT, TRAIN
 from fusionspark.errors import ConfigError, DataContractError, nearest
+from fusionspark.files import Files
 from fusionspark.mine.checks import check_columns, feature_facts, finite
 from fusionspark.mine.one_vs_rest import LinearSVCOneVsRest
-from fusionspark.tables import Files, ordered_for_fit
+from fusionspark.tables import ordered_for_fit
 
 _INDEX, _RAW, _PREDICTED, _PROBABILITY = "__label", "__raw", "__predicted", "__probability"
 

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.config import Config
+from fusionspark.files import Files
 from fusionspark.pipeline.collect_stage import open_source
 from fusionspark.pipeline.cost import check_budget, flops_per_token, on_gpu
 from fusionspark.pipeline.precision_gate import in_a_task
@@ -22,7 +23,7 @@ from fusionspark.prepare.text_stages import TextCleaner
 from fusionspark.represent.loading import EngineSettings, build_engine
 from fusionspark.represent.model_source import resolve_model
 from fusionspark.represent.settings import read_settings
-from fusionspark.tables import Files, newest_run
+from fusionspark.tables import newest_run
 
 #: File of the estimate, in the output folder.
 PLAN = "plan.json"

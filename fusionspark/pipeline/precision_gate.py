@@ -13,12 +13,12 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.errors import FusionSparkError
+from fusionspark.files import Files
 from fusionspark.pipeline.context import Context
 from fusionspark.prepare.text_rules import PREPARATION_VERSION
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.loading import EngineSettings, clear_cache
 from fusionspark.represent.quality import QualityFloors, QualityReport
-from fusionspark.tables import Files
 
 #: Precisions whose vectors differ from float32 by more than rounding.
 COMPRESSED = ("int8", "static")

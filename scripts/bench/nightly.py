@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 from fusionspark import columns as c  # noqa: E402
 from fusionspark.config_file import load  # noqa: E402
+from fusionspark.files import Files  # noqa: E402
 from fusionspark.pipeline.running import run  # noqa: E402
 from fusionspark.prepare.text_rules import clean  # noqa: E402
 from fusionspark.represent.arrow_partition import float_lists  # noqa: E402
@@ -48,7 +49,7 @@ from fusionspark.represent.store.partition import pack  # noqa: E402
 from fusionspark.represent.store.segments import Seal, new_number  # noqa: E402
 from fusionspark.represent.store.upkeep import spaces  # noqa: E402
 from fusionspark.session import open_session  # noqa: E402
-from fusionspark.tables import Files, RunFolder  # noqa: E402
+from fusionspark.tables import RunFolder  # noqa: E402
 
 CORES = 2
 DATES = ("2026-01-29", "2026-01-30", "2026-01-31")

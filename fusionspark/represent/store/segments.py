@@ -20,7 +20,7 @@ from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from fusionspark.columns import SEGMENT
-from fusionspark.tables import Files
+from fusionspark.files import Files
 
 _MAGIC = b"PAR1"
 

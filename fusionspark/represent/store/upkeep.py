@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.errors import ConfigError
+from fusionspark.files import Files
 from fusionspark.represent.store.embedding_store import WRITE_OPTIONS, EmbeddingStore
 from fusionspark.represent.store.segments import Seal, Segment, new_number
 from fusionspark.represent.store.space import Space
-from fusionspark.tables import Files
 
 #: Bytes of a file that compaction aims at.
 FILE_BYTES = 32 << 20
