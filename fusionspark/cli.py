@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fusionspark.columns import STAGES, TEST
 from fusionspark.config import Config
@@ -236,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except FusionSparkError as error:
         err.print(f"error: {error}", markup=False, style="red")
+        if findings := getattr(error, "findings", ()):
+            err.print(_broken(findings))
         return error.exit_code
     except typer.Exit as done:
         return done.exit_code
@@ -244,6 +247,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence prints one sentence, then the trace
         return _unexpected(error)
     return 0
+
+
+def _broken(findings: Sequence[Mapping[str, Any]]) -> Table:
+    """What of a contract was broken: what, where, how many rows, and which."""
+    table = Table("rule", "column", "rows", "found", "allowed", "examples", title="Broken contract")
+    for one in findings:
+        shown = (one["rule"], one["column"], str(one["rows"]), one["found"], one["allowed"])
+        table.add_row(*[Text(str(part)) for part in (*shown, "; ".join(one["examples"]))])
+    return table
 
 
 def _unexpected(error: Exception) -> int:

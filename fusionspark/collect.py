@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fusionspark.columns import CONTENT_HASH, INPUT, LABEL, REASON, ROW_ID, STAGE, TEXT
-from fusionspark.config import Columns, Source, without_user_info
+from fusionspark.config import Columns, Contract, Source, without_user_info
+from fusionspark.contract.rules import row_rules, typed
 from fusionspark.errors import ConfigError, DataContractError, nearest
 
 #: What CSV needs to read real exports: a header, quoted line breaks, quotes doubled inside quotes.
@@ -188,15 +189,21 @@ def row_key(columns: Columns) -> Column:
 
 
 def collect(
-    df: DataFrame, columns: Columns, *, date_column: str | None = None, taken: DataFrame | None = None
+    df: DataFrame,
+    columns: Columns,
+    *,
+    date_column: str | None = None,
+    taken: DataFrame | None = None,
+    contract: Contract | None = None,
 ) -> Collected:
     """Type the columns, give each row a stable ``row_id`` and part the usable rows from the others.
 
     A row is quarantined with the first reason that holds: null key, no date by which a run date could pick
-    it, text that is not UTF-8, a structured value that is not a number, an infinite number, a date that
-    cannot be read, or a key that an earlier row has. Of rows with one key the one with the smallest content
-    digest stays, whatever the order of the source. NaN counts as missing, since that is how pandas writes it.
-    Without key columns the identity is the digest of the content, and equal rows are numbered.
+    it, text that is not UTF-8, a value that the contract does not allow, a structured value that is not a
+    number, an infinite number, a date that cannot be read, or a key that an earlier row has. Of rows with
+    one key the one with the smallest content digest stays, whatever the order of the source. NaN counts as
+    missing, since that is how pandas writes it. Without key columns the identity is the digest of the
+    content, and equal rows are numbered.
 
     Parameters
     ----------
@@ -208,10 +215,18 @@ def collect(
         Column by which run dates pick rows; a row without this date belongs to none.
     taken : DataFrame, optional
         Its ``row_id`` are those of rows that were collected before: they count as earlier rows.
+    contract : Contract, optional
+        Columns that it gives a type are cast to that; a value that fails the cast is bad, never null.
     """
+
+    contract = contract or Contract()
 
     def at(name: str) -> Column:
         return F.col(f"`{name}`")
+
+    def value(name: str) -> Column:
+        rule = contract.columns.get(name)
+        return at(name) if rule is None or rule.type is None else typed(df, name, rule)
 
     own = _own(df)
     content = F.sha2(F.to_json(F.struct(*[at(name) for name in own])), 256)
@@ -242,13 +257,16 @@ def collect(
     for name in dict.fromkeys(strings):
         if name in df.columns and df.schema[name].dataType.simpleString() == "string":
             reasons.append(F.when(~_valid_utf8(at(name)), F.lit(f"not UTF-8: {name}")))
+    reasons += [F.when(rule.broken, F.lit(rule.reason)) for rule in row_rules(df, contract)]
     numbers = {}
     for name in columns.numeric:
-        value = F.expr(f"try_cast(`{name}` AS double)")
-        numbers[name] = F.when(F.isnan(value), F.lit(None)).otherwise(value)
+        number = F.expr(f"try_cast(`{name}` AS double)")
         blank = F.trim(at(name).cast("string")) == ""
-        reasons.append(F.when(at(name).isNotNull() & ~blank & value.isNull(), F.lit(f"not a number: {name}")))
-        reasons.append(F.when(F.abs(value) == float("inf"), F.lit(f"not finite: {name}")))
+        reasons.append(
+            F.when(at(name).isNotNull() & ~blank & number.isNull(), F.lit(f"not a number: {name}"))
+        )
+        reasons.append(F.when(F.abs(number) == float("inf"), F.lit(f"not finite: {name}")))
+        numbers[name] = F.when(~F.isnan(number), number)
     moment = None
     if columns.date:
         moment = F.expr(f"try_cast(`{columns.date}` AS timestamp)")
@@ -260,7 +278,7 @@ def collect(
     staged = staged.withColumn(REASON, F.coalesce(*reasons) if reasons else null)
 
     raw_id = F.col(_RAW_ID) if columns.key else F.concat_ws("-", F.substring(_RAW_ID, 1, 32), F.col("__nth"))
-    label = at(columns.label).cast("string") if columns.label and columns.label in df.columns else null
+    label = value(columns.label).cast("string") if columns.label and columns.label in df.columns else null
     texts = [F.nullif(at(name), F.lit("")) for name in columns.text]
     # concat_ws skips nulls; no text at all stays null instead of becoming an empty string.
     text = F.when(F.coalesce(*texts).isNotNull(), F.concat_ws("\n", *texts)) if texts else null
@@ -269,7 +287,10 @@ def collect(
         label.alias(LABEL),
         text.alias(TEXT),
         *[numbers[name].alias(name) for name in columns.numeric],
-        *[F.nullif(F.trim(at(name).cast("string")), F.lit("")).alias(name) for name in columns.categorical],
+        *[
+            F.nullif(F.trim(value(name).cast("string")), F.lit("")).alias(name)
+            for name in columns.categorical
+        ],
         *([moment.alias(columns.date)] if columns.date and moment is not None else []),
     )
     # As JSON: a hash over columns passes over nulls, and would miss a value that moved to its neighbour.

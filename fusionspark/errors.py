@@ -8,7 +8,7 @@ carries the exit code that the command line ends with.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -80,9 +80,28 @@ class MissingExtraError(FusionSparkError, ImportError):
 
 
 class DataContractError(FusionSparkError, ValueError):
-    """The data breaks what the configuration promises about it."""
+    """The data breaks what the configuration promises about it.
+
+    Parameters
+    ----------
+    findings : sequence of mapping, optional
+        What was broken, where, by how many rows and by which, for a table: see `fusionspark.contract.check`.
+    """
 
     exit_code = 3
+    findings: Sequence[Mapping[str, Any]] = ()
+
+    def __init__(
+        self,
+        subject: str,
+        problem: str,
+        *,
+        allowed: str = "",
+        remedy: str = "",
+        findings: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(subject, problem, allowed=allowed, remedy=remedy)
+        self.findings = findings
 
 
 class QuarantineLimitError(FusionSparkError, RuntimeError):

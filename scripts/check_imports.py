@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config_file",),
     ("files",),
     ("session", "tables", "progress", "plan_lines"),
-    ("picks",),
+    ("picks", "contract"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),
     ("store_command",),

@@ -232,3 +232,16 @@ def test_store_verbs_on_an_empty_store_and_a_digest_that_no_model_has(spark, com
     code, _, error = command("store", "drop", "--model", "ff", conf)
     assert code == 2
     assert "none, the store is empty" in error
+
+
+def test_a_broken_contract_ends_with_3_before_anything_is_written(command, source, tmp_path):
+    conf = conf_file(tmp_path, source)
+    rules = "contract={columns: {mood: {allowed: [good]}, n: {max: 30}}, rows: {min: 41}}"
+    code, _, said = command("run", conf, "--run-date", DATE, "--set", rules)
+    assert code == 3
+    words = " ".join(said.split())
+    assert "20 of 40 rows (50.00%)" in words
+    assert "bad (row r0)" in words
+    assert "9 of 40 rows (22.50%)" in words
+    assert "41 to any number" in words
+    assert not list((tmp_path / "out").rglob("collected")), "nothing was written"

@@ -4,6 +4,7 @@
 """
 
 from fusionspark.config.columns import Columns
+from fusionspark.config.contract import ColumnContract, Contract
 from fusionspark.config.credentials import REDACTED, without_user_info
 from fusionspark.config.mine import Every
 from fusionspark.config.plan import Plan
@@ -16,8 +17,10 @@ __all__ = [
     "REDACTED",
     "RUN_DATE",
     "SPEED_ONLY",
+    "ColumnContract",
     "Columns",
     "Config",
+    "Contract",
     "Drift",
     "Every",
     "Plan",

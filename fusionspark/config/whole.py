@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from fusionspark.columns import STAGES
 from fusionspark.config.columns import Columns
+from fusionspark.config.contract import Contract
 from fusionspark.config.credentials import REDACTED, is_credential, without_user_info
 from fusionspark.config.fuse import Fuse
 from fusionspark.config.mine import Mine
@@ -37,6 +38,7 @@ class Config(Section):
     table_format: str = "parquet"
     source: Source = Source()
     columns: Columns
+    contract: Contract = Contract()
     drift: Drift = Drift()
     split: Split = Split()
     prepare: Prepare = Prepare()
@@ -82,7 +84,7 @@ class Config(Section):
     def stage_digest(self, stage: str) -> str:
         """sha-256 of all that can change the tables up to and including ``stage``."""
         sections = {
-            "collect": ("source", "columns"),
+            "collect": ("source", "columns", "contract"),
             "prepare": ("seed", "split", "prepare"),
             "represent": ("represent", "store"),
             "fuse": ("fuse",),

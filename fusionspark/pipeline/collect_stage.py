@@ -12,6 +12,7 @@ from fusionspark import collect as collecting
 from fusionspark import columns as c
 from fusionspark import picks
 from fusionspark.config import Config, Source
+from fusionspark.contract.check import check_rows, check_schema, raise_where_broken
 from fusionspark.errors import DataContractError
 from fusionspark.pipeline import schema_drift
 from fusionspark.pipeline.changes import changes
@@ -37,6 +38,7 @@ def open_source(
         return newest.run_date if newest and name in schema.get("columns", {}) else ""
 
     place = collecting.place_of(source)
+    check_schema(df, config.contract, repr(place), label=None if need_label else config.columns.label)
     collecting.check_columns(df, config.columns, place, need_label=need_label, last_seen=last_seen)
     return picks.of_days(df, source, run_date)
 
@@ -56,14 +58,24 @@ def collect(ctx: Context) -> dict[str, Any]:
     # Two tables are written from one reading: a source that changes in between must not lose a row.
     source = source.persist()
     try:
-        found = collecting.collect(source, config.columns, date_column=picked.date_column)
+        found = collecting.collect(
+            source, config.columns, date_column=picked.date_column, contract=config.contract
+        )
         try:
+            held = check_rows(
+                source,
+                config.contract,
+                run_date,
+                key=collecting.row_key(config.columns) if config.columns.key else None,
+                scoring=ctx.scoring,
+            )
             shape = profile(source, config.columns)
         except (PySparkException, Py4JJavaError) as error:
             raise collecting.unreadable(config.source, error) from error
         rows_in = shape.pop("rows")
         if not rows_in:
             raise _no_rows(ctx.spark, picked, run_date)
+        raise_where_broken(held, repr(collecting.place_of(config.source)))
         schema = _drift(ctx, shape)
         rows = ctx.run.write(found.rows, c.COLLECTED).count()
         quarantine = ctx.run.write(found.quarantine, c.QUARANTINE)
@@ -81,6 +93,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         "in": rows_in,
         "fingerprint": fingerprint,
         "changes": changes(ctx.run),
+        "contract": [finding.to_dict() for finding in held],
         "schema": schema,
         "source": {
             "snapshot": snapshot,

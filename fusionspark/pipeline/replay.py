@@ -206,7 +206,13 @@ def _collect(part: Context, source: Source, before: RunFolder, candidates: DataF
     written = part.run.write(candidates, REPLAYED)
     derived = collecting.derive(written, source, keep=True)
     chosen = collecting.choose(derived, source)
-    found = collecting.collect(chosen, columns, date_column=config.source.date_column, taken=_passed(before))
+    found = collecting.collect(
+        chosen,
+        columns,
+        date_column=config.source.date_column,
+        taken=_passed(before),
+        contract=config.contract,
+    )
     part.run.write(found.quarantine, c.QUARANTINE)
     # A row that failed after collect and is not in the source any more goes on as it was collected.
     later = before.read(c.QUARANTINE).where(F.col(c.STAGE) != c.STAGES[0]).select(c.ROW_ID)

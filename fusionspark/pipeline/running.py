@@ -219,6 +219,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "rows": {"in": rows_in, "out": rows_out, "quarantined": quarantined},
         "source": ctx.facts["collect"]["source"],
         "changes": ctx.facts["collect"]["changes"],
+        "contract": ctx.facts["collect"].get("contract", []),
         "schema": schema,
         "splits": ctx.facts["prepare"]["splits"],
         "models": retrain.stated(ctx),
