@@ -20,6 +20,8 @@ from fusionspark.config import Config
 from fusionspark.config_file import load
 from fusionspark.errors import FusionSparkError
 from fusionspark.plan_lines import plan_lines
+from fusionspark.run_dates import check_run_date, today
+from fusionspark.run_log import opened
 from fusionspark.session import open_session
 from fusionspark.store_command import store_app
 
@@ -57,11 +59,14 @@ def run(
 ) -> None:
     """Run the pipeline; prints the figures that matter and the paths of report.html and run.json."""
     config = load(conf, overrides or [])
-    spark = open_session(config.title, config.spark)
-    from fusionspark import pipeline
+    date = check_run_date(run_date or today())
+    with opened(config.log, "run", config.title, date) as log:
+        spark = open_session(config.title, config.spark)
+        from fusionspark import pipeline
 
-    date = run_date or pipeline.today()
-    manifest = pipeline.run(spark, config, date, first=first, last=last, full=full, say=_say)
+        manifest = log.manifest = pipeline.run(
+            spark, config, date, first=first, last=last, full=full, say=_say, note=log.note
+        )
     folder = f"{config.output}/runs/{date}"
     if manifest is None:
         out.print(f"stages {first} to {last} are whole in {folder}; not published yet", markup=False)
@@ -74,11 +79,12 @@ def run(
 def score(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> None:
     """Apply the models of the newest published run to new rows."""
     config = load(conf, overrides or [])
-    spark = open_session(config.title, config.spark)
-    from fusionspark import pipeline
+    date = check_run_date(run_date or today())
+    with opened(config.log, "score", config.title, date) as log:
+        spark = open_session(config.title, config.spark)
+        from fusionspark import pipeline
 
-    date = run_date or pipeline.today()
-    manifest = pipeline.score(spark, config, date, say=_say)
+        manifest = log.manifest = pipeline.score(spark, config, date, say=_say, note=log.note)
     _figures(manifest)
     _paths(spark, f"{config.output}/scores/{date}")
 
@@ -87,11 +93,12 @@ def score(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
 def replay(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> None:
     """Send the quarantined rows of a run through the stages again after a fix, and merge those that pass."""
     config = load(conf, overrides or [])
-    spark = open_session(config.title, config.spark)
-    from fusionspark import pipeline
+    date = check_run_date(run_date or today())
+    with opened(config.log, "replay", config.title, date) as log:
+        spark = open_session(config.title, config.spark)
+        from fusionspark import pipeline
 
-    date = run_date or pipeline.today()
-    manifest = pipeline.replay(spark, config, date, say=_say)
+        manifest = log.manifest = pipeline.replay(spark, config, date, say=_say, note=log.note)
     _figures(manifest)
     _paths(spark, f"{config.output}/runs/{date}")
 
@@ -103,7 +110,7 @@ def check(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
     spark = open_session(config.title, config.spark)
     from fusionspark import pipeline
 
-    source = pipeline.open_source(spark, config, pipeline.check_run_date(run_date or pipeline.today()))
+    source = pipeline.open_source(spark, config, check_run_date(run_date or today()))
     out.print(yaml.safe_dump(config.redacted(), sort_keys=False, allow_unicode=True), markup=False)
     table = Table("column", "type", "part", title="Source")
     parts = _parts(config)
@@ -126,7 +133,7 @@ def plan(
     spark = open_session(config.title, config.spark)
     from fusionspark import pipeline
 
-    estimate = pipeline.plan(spark, config, pipeline.check_run_date(run_date or pipeline.today()))
+    estimate = pipeline.plan(spark, config, check_run_date(run_date or today()))
     if as_json:
         out.print_json(data=estimate)
         return

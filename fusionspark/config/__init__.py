@@ -6,6 +6,7 @@
 from fusionspark.config.columns import Columns
 from fusionspark.config.contract import ColumnContract, Contract
 from fusionspark.config.credentials import REDACTED, without_user_info
+from fusionspark.config.log import Log
 from fusionspark.config.mine import Every
 from fusionspark.config.plan import Plan
 from fusionspark.config.prepare import Prepare, Split
@@ -23,6 +24,7 @@ __all__ = [
     "Contract",
     "Drift",
     "Every",
+    "Log",
     "Plan",
     "Prepare",
     "Represent",

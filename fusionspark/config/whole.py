@@ -13,6 +13,7 @@ from fusionspark.config.columns import Columns
 from fusionspark.config.contract import Contract
 from fusionspark.config.credentials import REDACTED, is_credential, without_user_info
 from fusionspark.config.fuse import Fuse
+from fusionspark.config.log import Log
 from fusionspark.config.mine import Mine
 from fusionspark.config.plan import Plan
 from fusionspark.config.prepare import Prepare, Split
@@ -48,6 +49,7 @@ class Config(Section):
     mine: Mine = Mine()
     report: Report = Report()
     plan: Plan = Plan()
+    log: Log = Log()
     spark: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -3,6 +3,6 @@
 from fusionspark.pipeline.collect_stage import open_source
 from fusionspark.pipeline.plan import plan
 from fusionspark.pipeline.replay import replay
-from fusionspark.pipeline.running import check_run_date, run, score, today
+from fusionspark.pipeline.running import run, score
 
-__all__ = ["check_run_date", "open_source", "plan", "replay", "run", "score", "today"]
+__all__ = ["open_source", "plan", "replay", "run", "score"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,10 @@ from fusionspark.tables import RunFolder
 
 #: What an operating system says of a full disk.
 FULL = "No space left on device"
+
+
+def nothing_noted(event: Mapping[str, Any]) -> None:
+    """Where nobody wants to know."""
 
 
 @dataclass
@@ -30,6 +34,8 @@ class Context:
     full: bool = False
     #: `fusionspark score`: rows are only scored, so none is held out and no label is needed.
     scoring: bool = False
+    #: Is told what happens, an event at a time, for logs that machines read.
+    note: Callable[[Mapping[str, Any]], None] = nothing_noted
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property

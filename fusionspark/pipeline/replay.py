@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -18,10 +18,11 @@ from fusionspark.errors import ConfigError
 from fusionspark.mine import cluster
 from fusionspark.pipeline.attempts import tidy
 from fusionspark.pipeline.changes import changes
-from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.context import Context, nothing_noted
 from fusionspark.pipeline.rooms import ROOMS
 from fusionspark.pipeline.run_lock import only_run
-from fusionspark.pipeline.running import check_run_date, publish
+from fusionspark.pipeline.running import publish
+from fusionspark.run_dates import check_run_date
 from fusionspark.tables import RunFolder
 
 #: Table of a replay with the rows it sends through the stages, as the source has them.
@@ -41,6 +42,7 @@ def replay(
     run_date: str,
     *,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    note: Callable[[Mapping[str, Any]], None] = nothing_noted,
 ) -> dict[str, Any]:
     """Send the quarantined rows of a published run through the stages again and publish it with them.
 
@@ -97,6 +99,8 @@ def replay(
                 lock.confirm()
                 with progress.stage(spark, f"replay: {stage}"):
                     part.facts[stage] = ROOMS[stage](part)
+                rows = part.facts[stage]["rows"]
+                note({"event": "stage", "stage": stage, "rows": rows, "attempt": attempt.attempt})
             left, passed = part.run.read(c.QUARANTINE), part.facts.get("mine", {}).get("rows", 0)
             rows = manifest["rows"]["quarantined"]
             say(f"replay: {passed} of {rows} rows pass now, {rows - passed - excluded} stay in quarantine")

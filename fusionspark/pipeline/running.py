@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -20,7 +19,7 @@ from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.pipeline import retrain, schema_drift
 from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.collect_stage import open_source, source_fingerprint
-from fusionspark.pipeline.context import Context, check_quarantine, said_when_full
+from fusionspark.pipeline.context import Context, check_quarantine, nothing_noted, said_when_full
 from fusionspark.pipeline.cost import compare
 from fusionspark.pipeline.nights import SUMMARY, nights_with
 from fusionspark.pipeline.plan import made_for, plan
@@ -29,29 +28,13 @@ from fusionspark.pipeline.rooms import ROOMS
 from fusionspark.pipeline.run_lock import only_run
 from fusionspark.report.history import row_of
 from fusionspark.report.page import REPORT, render
+from fusionspark.run_dates import check_run_date
 from fusionspark.tables import RunFolder, newest_run
 
 #: Rows in quarantine that the manifest names for each reason.
 EXAMPLES = 3
 #: What the manifest says of each stage, as far as it has it.
 _STAGE_FACTS = ("seconds", "seconds_predict", "rows")
-
-
-def today() -> str:
-    """Run date where none is given: the date in UTC."""
-    return dt.datetime.now(dt.timezone.utc).date().isoformat()
-
-
-def check_run_date(run_date: str) -> str:
-    """Return ``run_date`` if it is YYYY-MM-DD; it becomes a folder name and is sorted as text."""
-    try:
-        if dt.date.fromisoformat(run_date).isoformat() == run_date:
-            return run_date
-    except ValueError:
-        pass
-    raise ConfigError(
-        "--run-date", f"{run_date!r} is not a date", allowed="YYYY-MM-DD, for example 2026-01-31"
-    )
 
 
 def run(
@@ -63,13 +46,14 @@ def run(
     last: str = c.STAGES[-1],
     full: bool = False,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    note: Callable[[Mapping[str, Any]], None] = nothing_noted,
 ) -> dict[str, Any] | None:
     """Run the stages ``first`` to ``last`` and, after the last one, publish the run.
 
     A run that was stopped on its way goes on after its last whole stage when it is started again with the
     same configuration and an unchanged source; a published run of the same date is made anew, and stays
     readable until the new one takes its place. ``full`` takes nothing over from an earlier start, nor from
-    the embedding store.
+    the embedding store. ``note`` is told each stage that is whole, as data.
 
     Returns
     -------
@@ -96,10 +80,11 @@ def run(
             return source_fingerprint(home, config, source) if source is not None else None
 
         attempt, whole = begin(home, config, first=first, full=full, fingerprint=fingerprint, say=say)
-        ctx = Context(spark, config, attempt, full=full)
+        ctx = Context(spark, config, attempt, full=full, note=note)
         for stage in c.STAGES[: min(whole, stop)]:
             ctx.facts[stage] = attempt.stage_facts(stage) or {}
             say(f"{stage}: whole from an earlier start, {ctx.facts[stage]['rows']} rows")
+            note({**_event(ctx, stage), "resumed": True})
             _check_limit(ctx, stage)
         if "prepare" in ctx.facts:
             retrain.restore(ctx)
@@ -145,8 +130,13 @@ def _run_stage(ctx: Context, stage: str, say: Callable[[str], None]) -> None:
     ctx.facts[stage] = {**facts, "seconds": seconds, "config_digest": ctx.config.stage_digest(stage)}
     ctx.run.mark_stage(stage, ctx.facts[stage])
     say(f"{stage}: {facts['rows']} rows, {seconds:.1f} s")
+    ctx.note({**_event(ctx, stage), "seconds": seconds})
     # Marked first: once the limit is raised, the run goes on from here.
     _check_limit(ctx, stage)
+
+
+def _event(ctx: Context, stage: str) -> dict[str, Any]:
+    return {"event": "stage", "stage": stage, "rows": ctx.facts[stage]["rows"], "attempt": ctx.run.attempt}
 
 
 def _check_limit(ctx: Context, stage: str) -> None:
@@ -163,6 +153,7 @@ def score(
     run_date: str,
     *,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    note: Callable[[Mapping[str, Any]], None] = nothing_noted,
 ) -> dict[str, Any]:
     """Apply the models of the newest published run to the rows of the source; labels are not needed.
 
@@ -184,7 +175,7 @@ def score(
     kept = retrain.trainer_of(newest)
     home = RunFolder(spark, f"{config.output}/scores", check_run_date(run_date), config.table_format)
     with only_run(home, say) as lock:
-        ctx = Context(spark, config, home.new_attempt(), kept, scoring=True)
+        ctx = Context(spark, config, home.new_attempt(), kept, scoring=True, note=note)
         for stage in c.STAGES:
             lock.confirm()
             _run_stage(ctx, stage, say)
