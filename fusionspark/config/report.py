@@ -9,9 +9,20 @@ from pydantic import Field
 from fusionspark.config.section import Section
 
 
+class Explain(Section):
+    """Why the model answers as it does: how much is asked for it."""
+
+    rows: int = Field(4, ge=0)
+    samples: int = Field(32, ge=16)
+    background: int = Field(8, ge=1)
+    shuffled: int = Field(300, ge=0)
+    seconds: float = Field(60.0, gt=0)
+
+
 class Report(Section):
     """The page."""
 
     language: Literal["en", "zh"] = "en"
     map_sample: int = Field(2000, ge=0)
     top_terms: int = Field(8, ge=1)
+    explain: Explain = Explain()

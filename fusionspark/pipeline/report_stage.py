@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fusionspark import columns as c
+from fusionspark import progress
 from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.explain.of_run import explain_run
 from fusionspark.report import ageing
 from fusionspark.report import metrics as measuring
 from fusionspark.report.cluster_summary import summarise
@@ -39,4 +41,6 @@ def report(ctx: Context) -> dict[str, Any]:
         facts["cluster"]["map"] = project(
             features, clusters, prepared, sample=settings.map_sample, seed=ctx.config.seed
         )
+    with progress.stage(ctx.spark, "report: explain"):
+        facts["explain"] = explain_run(ctx, facts.get("best"))
     return facts

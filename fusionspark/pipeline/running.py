@@ -227,6 +227,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "features": ctx.facts["fuse"]["features"],
         "labels": ctx.facts["mine"]["labels"],
         "classify": report.get("classify", {}),
+        "explain": report["explain"],
         "cluster": report["cluster"],
         "best": report.get("best"),
         "quarantine": {"reasons": _reasons(quarantine)},

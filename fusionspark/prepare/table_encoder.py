@@ -167,6 +167,17 @@ class TableEncoderModel(Model, _TableParams, DefaultParamsReadable, DefaultParam
             names += [*[f"{name} = {value}" for value in values], f"{name} is another", f"{name} is missing"]
         return names
 
+    @property
+    def columnSlices(self) -> dict[str, slice]:
+        """Positions of the block that each column fills."""
+        learnt, found, start = self._learnt(), {}, 0
+        widths = dict.fromkeys(learnt["numeric"], 2)
+        widths |= {name: len(values) + 2 for name, values in learnt["categorical"].items()}
+        for name, width in widths.items():
+            found[name] = slice(start, start + width)
+            start += width
+        return found
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         learnt = self._learnt()
         parts: list[Column] = []

@@ -1,0 +1,1 @@
+"""Explanations of the predictions of a run: perturbed rows go through its models in a few Spark jobs."""

@@ -1,0 +1,115 @@
+"""Questions to a model about rows that never were, all of one kind in one Spark job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark.pipeline.explain.predictor import Predictor
+
+_BASE, _DONOR, _MASK = "__base", "__donor", "__mask"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model said to each question: the label, and the score of every label in order."""
+
+    predictions: list[str]
+    scores: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A row that has the players of ``mask`` from the row ``base`` and all others from the row ``donor``."""
+
+    base: str
+    donor: str
+    mask: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class Reworded:
+    """A row with another text; None is no text at all."""
+
+    base: str
+    text: str | None
+
+
+def ask_mixed(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed]) -> Answers:
+    """Ask about mixed rows: no text is encoded, every block is taken as it was stored."""
+    plan = held.sparkSession.createDataFrame(
+        pd.DataFrame(
+            {
+                c.ROW_ID: _numbers(len(questions)),
+                _BASE: [q.base for q in questions],
+                _DONOR: [q.donor for q in questions],
+                _MASK: [[bool(known) for known in q.mask] for q in questions],
+            }
+        ),
+        f"{c.ROW_ID} string, {_BASE} string, {_DONOR} string, {_MASK} array<boolean>",
+    )
+    of_base, of_donor = (F.broadcast(_renamed(held, side)) for side in (_BASE, _DONOR))
+    joined = plan.join(of_base, _BASE).join(of_donor, _DONOR)
+
+    def chosen(place: int, name: str) -> Column:
+        column = F.when(F.col(_MASK)[place], F.col(f"`{_BASE}{name}`"))
+        return column.otherwise(F.col(f"`{_DONOR}{name}`")).alias(name)
+
+    mixed = joined.select(
+        c.ROW_ID,
+        *_nothing(),
+        *[chosen(i, name) for i, names in enumerate(predictor.players.values()) for name in names],
+    )
+    return _collect(predictor, mixed)
+
+
+def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworded]) -> Answers:
+    """Ask about rows with other texts: each is cleaned, embedded, fused and classified as in a run."""
+    spark = held.sparkSession
+    plan = spark.createDataFrame(
+        pd.DataFrame(
+            {
+                c.ROW_ID: _numbers(len(questions)),
+                _BASE: [q.base for q in questions],
+                c.TEXT: [q.text for q in questions],
+            }
+        ),
+        f"{c.ROW_ID} string, {_BASE} string, {c.TEXT} string",
+    )
+    made = {c.TOKENS, c.EMBEDDING, c.CLEAN_TEXT, c.SPLIT, c.LABEL}
+    kept = held.select(
+        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made | {c.ROW_ID}]
+    )
+    # Laid out by number alone: which texts share a batch must not depend on the cluster.
+    spread = plan.repartition(predictor.config.mine.partitions, c.ROW_ID).sortWithinPartitions(c.ROW_ID)
+    embedded = predictor.embedded(spread)
+    return _collect(predictor, embedded.join(F.broadcast(kept), _BASE).select("*", *_nothing()))
+
+
+def _numbers(count: int) -> list[str]:
+    return [f"{i:08d}" for i in range(count)]
+
+
+def _nothing() -> list[Column]:
+    """Columns that a classifier's answer carries and that mean nothing here."""
+    return [F.lit(None).cast("string").alias(name) for name in (c.SPLIT, c.LABEL)]
+
+
+def _renamed(held: DataFrame, side: str) -> DataFrame:
+    others = [n for n in held.columns if n not in (c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT)]
+    return held.select(F.col(c.ROW_ID).alias(side), *[F.col(f"`{n}`").alias(f"{side}{n}") for n in others])
+
+
+def _collect(predictor: Predictor, rows: DataFrame) -> Answers:
+    labels = predictor.classifier.labels
+    scores = F.array(*[F.col(c.SCORES)[label] for label in labels]).alias(c.SCORES)
+    found = predictor.scores(rows).select(c.ROW_ID, c.PREDICTION, scores).toPandas().sort_values(c.ROW_ID)
+    matrix = np.array(found[c.SCORES].tolist(), dtype=np.float64).reshape(len(found), len(labels))
+    return Answers([str(label) for label in found[c.PREDICTION]], matrix)

@@ -1,0 +1,158 @@
+"""The way from what a row holds to the scores of its classes, through the models of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark.config import Config
+from fusionspark.fuse.feature_fuser import FeatureFuserModel
+from fusionspark.mine.classify import Classifier
+from fusionspark.mine.linear_form import linear_form
+from fusionspark.pipeline.vector_space import engine_of
+from fusionspark.prepare import stages as preparing
+from fusionspark.prepare.table_encoder import TableEncoderModel
+from fusionspark.represent.text_embedder import TextEmbedder
+from fusionspark.tables import RunFolder
+
+#: Players at most; structured columns beyond them are one player together.
+MOST_PLAYERS = 40
+#: That one player's name: no column may have it.
+REST = "…"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The models of a run, asked about rows that never were.
+
+    Parameters
+    ----------
+    config : Config
+    models : RunFolder
+        The run that trained them.
+    algorithm : str
+        The classifier that is asked.
+    precision : str
+        That the language model works in.
+    """
+
+    config: Config
+    models: RunFolder
+    algorithm: str
+    precision: str
+
+    @cached_property
+    def prepared(self) -> PipelineModel:
+        """What prepare learnt."""
+        return PipelineModel.load(self.models.model_path("prepare"))
+
+    @cached_property
+    def fuser(self) -> FeatureFuserModel:
+        """The fusion."""
+        return FeatureFuserModel.load(self.models.model_path("fuse"))
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The classifier."""
+        return Classifier.load(self.models.model_path(f"classify/{self.algorithm}"))
+
+    @cached_property
+    def players(self) -> dict[str, list[str]]:
+        """What can be known or not of a row -> columns of the table `prepared` (and the vector) that hold it.
+
+        A block is one player whatever its width; each structured column is one.
+        """
+        found: dict[str, list[str]] = {}
+        table = [*self.config.columns.numeric, *self.config.columns.categorical]
+        blocks = [block.name for block in self.fuser.blocks]
+        for name in blocks:
+            if name == c.TFIDF_BLOCK:
+                found[name] = [c.TOKENS]
+            elif name != c.TABLE_BLOCK:
+                found[name] = [name]
+        if c.TABLE_BLOCK in blocks:
+            room = MOST_PLAYERS - len(found)
+            alone = len(table) if len(table) <= room else room - 1
+            found |= {name: [name] for name in table[:alone]}
+            if table[alone:]:
+                found[REST] = table[alone:]
+        return found
+
+    @cached_property
+    def margins(self) -> dict[str, tuple[npt.NDArray[np.float64], float]] | None:
+        """Weights and intercept of each label's margin; None where the classifier is not linear."""
+        return linear_form(self.classifier)
+
+    @cached_property
+    def slices(self) -> dict[str, list[slice]]:
+        """Features of the fused vector that each player owns; a block's indicator is the block's own.
+
+        The indicator of the structured columns, which are never missing together, goes with the first.
+        """
+        found: dict[str, list[slice]] = {name: [] for name in self.players}
+        table = next((s for s in self.prepared.stages if isinstance(s, TableEncoderModel)), None)
+        for part in self.fuser.layout:
+            if part.block != c.TABLE_BLOCK or table is None:
+                found[part.block].append(slice(part.start, part.end))
+                continue
+            inside = table.columnSlices
+            for player, names in self.players.items():
+                for name in names:
+                    if name in inside:
+                        own = inside[name]
+                        found[player].append(slice(part.start + own.start, part.start + own.stop))
+            stop = part.start + max(own.stop for own in inside.values())
+            first = next(player for player, names in self.players.items() if names[0] in inside)
+            found[first].append(slice(stop, part.end))
+        return found
+
+    def scores(self, rows: DataFrame) -> DataFrame:
+        """`columns.PREDICTIONS_DDL` of rows that hold the columns of the players; lazy."""
+        blocks = self.prepared.transform(rows).drop(*preparing.SCRATCH)
+        return self.classifier.predict(self.fuser.transform(blocks))
+
+    def embedded(self, rows: DataFrame) -> DataFrame:
+        """Rows with words and vectors made from their column ``text``; lazy.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            Without the columns that prepare and represent make of a text.
+        """
+        cleaned = preparing.text_pipeline(self.config.prepare).fit(rows).transform(rows)
+        if c.EMBEDDING not in self.players:
+            return cleaned
+        engine, settings = engine_of(self.config), self.config.represent
+        embedder = TextEmbedder(
+            inputCol=c.CLEAN_TEXT,
+            outputCol=c.EMBEDDING,
+            model=engine.model,
+            modelDigest=engine.model_digest,
+            precision=self.precision,
+            device=engine.device,
+            gpuAmount=float(settings.gpu_amount),
+            cacheDir=engine.cache_dir,
+            maxTokens=engine.max_tokens,
+            tokenBudget=engine.token_budget,
+            windowSize=settings.window,
+            longText=engine.long_text,
+        )
+        return embedder.transform(cleaned.drop(c.TEXT)).drop(c.N_TOKENS, c.TRUNCATED, c.STATUS)
+
+    def held(self, run: RunFolder, row_ids: list[str]) -> DataFrame:
+        """These rows of a run: ``row_id``, ``split``, ``label``, text, and what the players need."""
+        prepared = run.read(c.PREPARED).where(F.col(c.ROW_ID).isin(row_ids))
+        own = {name for names in self.players.values() for name in names}
+        here = [name for name in prepared.columns if name in own]
+        rows = prepared.select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT, *[F.col(f"`{n}`") for n in here])
+        if c.EMBEDDING in own:
+            vectors = run.read(c.EMBEDDINGS).where(F.col(c.ROW_ID).isin(row_ids))
+            rows = rows.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
+        return rows
