@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from fusionspark.columns import STAGES, TEST
 from fusionspark.config import Config
 from fusionspark.config_file import load
 from fusionspark.errors import FusionSparkError
+from fusionspark.explain_lines import explain_lines
 from fusionspark.plan_lines import plan_lines
 from fusionspark.run_dates import check_run_date, today
 from fusionspark.run_log import opened
@@ -122,6 +124,33 @@ def check(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
 
 
 @app.command()
+def explain(
+    conf: Conf,
+    row: Annotated[str, typer.Option("--row", metavar="ID", help="row_id, as the table predictions has it.")],
+    *,
+    overrides: Overrides = None,
+    run_date: Annotated[
+        str | None, typer.Option("--run-date", help="YYYY-MM-DD; default: the newest.")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=16, help="Changed texts and columns asked about.")
+    ] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
+) -> None:
+    """Explain why the best classifier of a run answers as it does for one row."""
+    config = load(conf, overrides or [])
+    spark = open_session(config.title, config.spark)
+    from fusionspark import pipeline
+
+    found = pipeline.explain_row(spark, config, row, run_date, samples)
+    if as_json:
+        out.print_json(data=found)
+        return
+    for line in explain_lines(found):
+        out.print(line, markup=False)
+
+
+@app.command()
 def plan(
     conf: Conf,
     overrides: Overrides = None,
@@ -146,6 +175,7 @@ def plan(
 @app.command()
 def report(
     run_path: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or its run.json.")],
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Make report.html of a run again, without Spark."""
     from fusionspark.report.page import write
@@ -160,7 +190,13 @@ def report(
             .get("report", {})
             .get("language")
         )
-    out.print(str(write(manifest, language=language or "en")), markup=False)
+    _page(write(manifest, language=language or "en"), show)
+
+
+def _page(page: Path, show: bool) -> None:
+    out.print(str(page), markup=False)
+    if show and not webbrowser.open(page.resolve().as_uri()):
+        err.print("no browser was found; open the file yourself", markup=False)
 
 
 def _parts(config: Config) -> dict[str, str]:

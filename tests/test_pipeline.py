@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fusionspark import pipeline
@@ -94,6 +95,73 @@ def test_a_whole_run_learns_what_the_text_says_and_accounts_for_every_row(spark,
     for name in ("collected", "prepared", "embeddings", "features", "predictions", "clusters"):
         assert len(table(spark, config, name)) == 61, name
     assert "logistic_regression" in (run / "report.html").read_text()
+
+
+def test_a_run_says_why(finished):
+    _, manifest = finished
+    why = manifest["explain"]
+    assert why["players"] == ["embedding", "tfidf_block", "n", "k"] and why["stopped"] is None
+    fall = {entry["player"]: entry["drop"] for entry in why["importance"]["players"]}
+    assert fall["n"] == fall["k"] == 0.0, "the mood shows in the text alone"
+    assert [row["rule"] for row in why["rows"]] == ["confident", "confident", "borderline"]
+    for row in why["rows"]:
+        said = row["players"]
+        assert said["method"] == "linear"
+        assert sum(part["value"] for part in said["parts"]) == pytest.approx(said["score"] - said["base"])
+        words = row["words"]
+        assert "".join(piece["text"] for piece in words["pieces"]) == row["text"]
+        assert words["score"] == pytest.approx(row["score"], abs=1e-4), "as in the run"
+        found = sum(piece["shap"] for piece in words["pieces"])
+        assert found == pytest.approx(words["score"] - words["base"])
+    assert why["faithfulness"]["rows"] == 3
+
+
+@pytest.mark.slow
+def test_a_named_row_is_explained_by_any_classifier_as_the_definition_has_it(spark, finished):
+    from fusionspark.pipeline.explain.asking import Mixed, ask_mixed
+    from fusionspark.pipeline.explain.by_players import _coalitions, _linear, _shapley
+    from fusionspark.pipeline.explain.predictor import Predictor
+    from fusionspark.pipeline.explain.subject import Asked, held, subject
+    from fusionspark.report.explain.coalitions import coalitions
+
+    config, manifest = finished
+    found = pipeline.explain_row(spark, config, "r001", samples=30)
+    assert [row["row_id"] for row in found["rows"]] == ["r001"] and found["importance"] is None
+    assert len(found["rows"][0]["words"]["pieces"]) == 10
+    with pytest.raises(ConfigError, match="row 'gone': is not among the predictions"):
+        pipeline.explain_row(spark, config, "gone")
+    with pytest.raises(ConfigError, match="no published run of 2025-01-01"):
+        pipeline.explain_row(spark, config, "r001", "2025-01-01")
+
+    run = newest_run(spark, f"{config.output}/runs")
+    predictor = Predictor(config, run, manifest["best"], "float32")
+    asked = Asked(run, predictor, config.report.explain, 1)
+    about = subject(asked, "r001", [])
+    rows = held(asked, about)
+    # Of probabilities the margin of two labels is the logarithm of their odds: what the linear way explains.
+    sets = coalitions(len(predictor.players), 99, 0)
+    answers = ask_mixed(predictor, rows, _coalitions(about, sets))
+    odds = np.log(answers.scores) - np.log(answers.scores[:, ::-1])
+    _shapley(asked, about, sets, odds)
+    asked_about = about.chosen[0].pop("players")
+    _linear(asked, about, predictor.margins)
+    exact = about.chosen[0]["players"]
+    assert asked_about["exact"] and asked_about["method"] == "kernel"
+    for theirs, ours in zip(exact["parts"], asked_about["parts"], strict=True):
+        assert ours["value"] == pytest.approx(theirs["value"], abs=1e-6), theirs["player"]
+    assert asked_about["base"] == pytest.approx(exact["base"], abs=1e-6)
+    same = ask_mixed(predictor, rows, [Mixed("r001", "r001", [False] * len(predictor.players))])
+    assert same.predictions == [about.chosen[0]["prediction"]]
+
+
+@pytest.mark.slow
+def test_explanations_that_take_too_long_stop_and_say_so(spark, finished):
+    config, _ = finished
+    report = config.report
+    hurried = report.model_copy(update={"explain": report.explain.model_copy(update={"seconds": 0.001})})
+    found = pipeline.explain_row(spark, config.model_copy(update={"report": hurried}), "r001")
+    assert found["stopped"] in ("time", "words")
+    assert found["rows"][0]["row_id"] == "r001" and "words" not in found["rows"][0]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def report(ctx: Context) -> dict[str, Any]:
     features = ctx.run.read(c.FEATURE_TABLE)
     facts: dict[str, Any] = {"rows": ctx.facts["mine"]["rows"], "cluster": dict(mined["cluster"])}
     if mined["classifiers"]:
-        measured = measuring.evaluate(ctx.run.read(c.PREDICTIONS))
+        measured = measuring.evaluate(ctx.run.read(c.PREDICTIONS), seed=ctx.config.seed)
         facts["classify"] = measured
         if ctx.kept is None:
             facts["best"] = measuring.choose_best(measured, by=ctx.config.mine.classify.select_by)

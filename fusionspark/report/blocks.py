@@ -121,7 +121,42 @@ class ClusterCards:
     cards: list[ClusterCard]
 
 
-Block = Table | Tiles | Sentences | Figures | ClusterCards
+@dataclass(frozen=True)
+class Tinted:
+    """A piece of text; ``strength`` from -1 (against) to 1 (for) is its colour."""
+
+    text: str
+    strength: float
+    hint: str
+
+
+@dataclass(frozen=True)
+class RowCard:
+    """One row and why the model answers as it does.
+
+    ``parts`` are (name, value, signed share of the longest bar) of blocks and columns.
+    """
+
+    title: str
+    rule: str
+    answer: str
+    truth: str
+    wrong: bool
+    parts: list[tuple[str, str, float]]
+    parts_note: str
+    pieces: list[Tinted]
+    pieces_note: str
+
+
+@dataclass(frozen=True)
+class RowCards:
+    """Rows that are explained."""
+
+    kind: ClassVar[str] = "rows"
+    cards: list[RowCard]
+
+
+Block = RowCards | Table | Tiles | Sentences | Figures | ClusterCards
 
 
 @dataclass(frozen=True)

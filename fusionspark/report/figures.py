@@ -174,48 +174,6 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], words: Wor
     )
 
 
-def roc(
-    curves: Mapping[str, Sequence[Sequence[float]]], aucs: Mapping[str, float | None], words: Words
-) -> dict[str, Any]:
-    """ROC curves of several classes, each against the rest, with the line of chance."""
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "name": words.plain("chance"),
-            "line": {"color": "@muted", "width": 1, "dash": "dot"}, "hoverinfo": "skip",
-        }
-    ]  # fmt: skip
-    for i, (name, points) in enumerate(curves.items()):
-        auc = number(aucs.get(name))
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": for_plotly(name, 20) + ("" if auc is None else f" ({auc:.3f})"),
-                "x": [point[0] for point in points],
-                "y": [point[1] for point in points],
-                "line": {"color": colour(i), "width": 2, "dash": "solid" if i < SERIES else "dash"},
-                "hovertemplate": f"{for_plotly(name, 20)}<br>%{{x:.3f}}, %{{y:.3f}}<extra></extra>",
-            }
-        )
-    return _spec(
-        data,
-        xaxis={
-            "range": [-0.01, 1.01],
-            "title": {"text": words.plain("fpr")},
-            "zeroline": False,
-            "automargin": True,
-        },
-        yaxis={
-            "range": [-0.01, 1.01],
-            "title": {"text": words.plain("tpr")},
-            "zeroline": False,
-            "automargin": True,
-        },
-        legend={"x": 0.98, "xanchor": "right", "y": 0.03, "yanchor": "bottom", "bgcolor": "@veil"},
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-    )
-
-
 def row_map(points: Sequence[Mapping[str, Any]], order: Mapping[Any, int], words: Words) -> dict[str, Any]:
     """Scatter of sampled rows, one trace a cluster, with the row's text on hover.
 

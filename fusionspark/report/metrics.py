@@ -9,9 +9,12 @@ import numpy as np
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from fusionspark.columns import ALGORITHM, LABEL, PREDICTION, SCORES, SPLIT, SPLITS, TRAIN
+from fusionspark.columns import ALGORITHM, LABEL, PREDICTION, ROW_ID, SCORES, SPLIT, SPLITS, TEST, TRAIN
+from fusionspark.report.intervals import auc_interval, macro_f1_interval
 from fusionspark.report.scores import (
     ROC_POINTS,
+    Step,
+    calibration_error,
     choose_best,
     confusion_metrics,
     constant_answer,
@@ -27,6 +30,9 @@ __all__ = ["EXACT_ROWS", "ROC_CLASSES", "choose_best", "evaluate"]
 #: Up to this many labelled rows in one split the AUC is exact; above it scores are rounded.
 EXACT_ROWS = 2_000_000
 
+#: Held-out rows of an algorithm from which the interval of the AUC is drawn.
+INTERVAL_ROWS = 5_000
+
 #: ROC curves are kept for this many classes of a split, those with the most rows.
 ROC_CLASSES = 20
 
@@ -34,11 +40,14 @@ _CLASS, _SCORE = "class", "score"
 _CURVE = (ALGORITHM, SPLIT, _CLASS)
 
 
-def evaluate(predictions: DataFrame, *, exact_rows: int = EXACT_ROWS) -> dict[str, dict[str, dict[str, Any]]]:
+def evaluate(
+    predictions: DataFrame, *, exact_rows: int = EXACT_ROWS, seed: int = 42
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Measure each algorithm on each split.
 
-    Two Spark jobs whatever the number of classes: counts per label and prediction, and ranks of the
-    scores (one shuffle by algorithm, split and class; only curve points reach the driver).
+    Three Spark jobs whatever the number of classes: counts per label and prediction, ranks of the scores
+    (one shuffle by algorithm, split and class; only curve points reach the driver), and a sample of the
+    test rows for the interval of the AUC.
 
     Parameters
     ----------
@@ -50,13 +59,18 @@ def evaluate(predictions: DataFrame, *, exact_rows: int = EXACT_ROWS) -> dict[st
         of their distance from 0 or 1 before ranking, so that the number of distinct scores is bounded
         whatever the table's size. The result then has ``auc_error``, a bound on the error that this makes.
 
+    seed : int
+        Of the bootstrap.
+
     Returns
     -------
     dict
         ``{algorithm: {split: {rows, unlabelled, unpredicted, accuracy, accuracy_interval, macro_f1, auc,
-        majority, classes, confusion, roc}}}``. ``auc`` is the one-vs-rest area averaged over the classes
-        which have both positive and negative rows. ``majority`` is what always answering the most
-        frequent label of the training rows would reach. Undefined values are None.
+        average_precision, calibration_error, majority, classes, confusion, roc, pr, calibration}}}``, and of
+        the split ``test`` ``macro_f1_interval`` and ``auc_interval`` (95%, bootstrap). ``auc`` is the
+        one-vs-rest area averaged over the classes which have both positive and negative rows. ``majority`` is
+        what always answering the most frequent label of the training rows would reach. Undefined values are
+        None.
     """
     counts = predictions.groupBy(ALGORITHM, SPLIT, LABEL, PREDICTION).count().collect()
     cells: dict[str, dict[str, dict[tuple[str | None, str | None], int]]] = defaultdict(
@@ -71,13 +85,42 @@ def evaluate(predictions: DataFrame, *, exact_rows: int = EXACT_ROWS) -> dict[st
     }
     rounded = max(labelled.values(), default=0) > exact_rows
     curves = _curves(predictions, rounded) if any(labelled.values()) else {}
-    return {
+    found = {
         name: {
             split: _split_metrics(cells[name], split, curves.get((name, split), {}), rounded)
             for split in sorted(cells[name], key=_split_order)
         }
         for name in sorted(cells)
     }
+    most = max((n for (_, split), n in labelled.items() if split == TEST), default=0)
+    if most:
+        _intervals(found, predictions, most, seed)
+    return found
+
+
+def _intervals(found: dict[str, Any], predictions: DataFrame, rows: int, seed: int) -> None:
+    """Add the bootstrap intervals of the test rows, with the same sample of rows for every algorithm."""
+    for splits in found.values():
+        entry = splits.get(TEST)
+        if entry:
+            supports = [one["support"] for one in entry["classes"].values()]
+            entry["macro_f1_interval"] = macro_f1_interval(entry["confusion"]["matrix"], supports, seed)
+    place = F.pmod(F.xxhash64(F.lit(seed), F.lit("intervals"), F.col(ROW_ID)), F.lit(1_000_000))
+    share = min(1.0, INTERVAL_ROWS / rows)
+    test = predictions.where((F.col(SPLIT) == TEST) & F.col(LABEL).isNotNull())
+    sample = test.where(place < int(1_000_000 * share)) if share < 1 else test
+    ordered = F.map_entries(SCORES)
+    sampled = sample.select(
+        ROW_ID, ALGORITHM, LABEL, F.transform(ordered, lambda one: one["key"]).alias("names"),
+        F.transform(ordered, lambda one: one["value"]).alias(_SCORE),
+    ).toPandas()  # fmt: skip
+    for name, part in sampled.sort_values(ROW_ID).groupby(ALGORITHM):
+        names = list(part["names"].iloc[0])
+        classes = part[LABEL].map({label: k for k, label in enumerate(names)}).fillna(-1).to_numpy(dtype=int)
+        matrix = np.vstack(list(part[_SCORE])).astype(float)
+        entry = found[str(name)][TEST]
+        known = np.isfinite(matrix).all(axis=1)
+        entry["auc_interval"] = auc_interval(classes[known], matrix[known], seed, rows=entry["rows"])
 
 
 def _split_order(split: str | None) -> tuple[int, str]:
@@ -116,15 +159,21 @@ def _split_metrics(
     result = confusion_metrics(labels, matrix, missed)
     result["unlabelled"] = unlabelled
     for name, entry in result["classes"].items():
-        entry["auc"] = curves[name]["auc"] if name in curves else None
-    result["auc"] = mean_defined([entry["auc"] for entry in result["classes"].values()])
+        for key in ("auc", "average_precision"):
+            entry[key] = curves[name][key] if name in curves else None
+    for key in ("auc", "average_precision"):
+        result[key] = mean_defined([entry[key] for entry in result["classes"].values()])
+    result["calibration_error"] = calibration_error([curve["calibration"] for curve in curves.values()])
     if rounded:
         ties = [curve["tied"] / 2 for curve in curves.values() if curve["tied"] is not None]
         result["auc_error"] = mean_defined(ties)
     support = [entry["support"] for entry in result["classes"].values()]
     result["majority"] = constant_answer(labels, support, _most_frequent(splits, split)) if labels else None
     kept = sorted(labels, key=lambda name: (-result["classes"][name]["support"], name))[:ROC_CLASSES]
-    result["roc"] = {name: curves[name]["roc"] for name in sorted(kept) if curves.get(name, {}).get("roc")}
+    for curve in ("roc", "pr", "calibration"):
+        result[curve] = {
+            name: curves[name][curve] for name in sorted(kept) if curves.get(name, {}).get(curve)
+        }
     return result
 
 
@@ -158,6 +207,7 @@ def _curves(predictions: DataFrame, rounded: bool) -> dict[tuple[str, str], dict
     above = whole.orderBy(F.col(_SCORE).desc()).rowsBetween(Window.unboundedPreceding, Window.currentRow)
     ranked = ties.select(
         *_CURVE,
+        _SCORE,
         "pos",
         "neg",
         F.sum("pos").over(above).alias("tp"),
@@ -177,6 +227,10 @@ def _curves(predictions: DataFrame, rounded: bool) -> dict[tuple[str, str], dict
             F.max("tp").alias("tp"),
             F.sum(neg * (F.col("tp") - pos / 2)).alias("won"),
             F.sum(neg * pos).alias("tied"),
+            F.sum(pos * F.col("tp") / (F.col("tp") + F.col("fp"))).alias("precise"),
+            F.sum(F.col(_SCORE) * (neg + pos)).alias("scored"),
+            F.min(_SCORE).alias("low"),
+            F.max(_SCORE).alias("high"),
         )
         .collect()
     )
@@ -187,7 +241,7 @@ def _curves(predictions: DataFrame, rounded: bool) -> dict[tuple[str, str], dict
     for (algorithm, split, name), rows in grouped.items():
         ordered = sorted(rows, key=lambda row: (row["fp"], row["tp"]))
         curves[algorithm, split][name] = curve_from_steps(
-            [(row["fp"], row["tp"], row["won"], row["tied"]) for row in ordered],
+            [Step(*(row[key] for key in Step.__dataclass_fields__)) for row in ordered],
             ordered[0]["positives"],
             ordered[0]["negatives"],
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 #: Points kept of one ROC curve, the origin included.
 ROC_POINTS = 100
+
+#: Points of a calibration curve.
+CALIBRATION_BINS = 10
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -129,17 +133,32 @@ def constant_answer(labels: Sequence[str], support: Sequence[int], answer: str) 
     }
 
 
-def curve_from_steps(
-    steps: Sequence[tuple[int, int, float, float]], positives: int, negatives: int
-) -> dict[str, Any]:
-    """Finish the ROC curve and the area under it from steps along the curve.
+@dataclass(frozen=True)
+class Step:
+    """A run of rows along the falling scores of one class.
+
+    ``fp`` and ``tp`` are totals up to its end; ``won`` counts, for the negatives of this step, the positives
+    ranked above them (a tie counts one half), ``tied`` the positives with exactly the same score;
+    ``precise`` sums the precision at each positive; ``scored`` is the sum of the scores, ``low`` and
+    ``high`` are their range.
+    """
+
+    fp: int
+    tp: int
+    won: float
+    tied: float
+    precise: float
+    scored: float
+    low: float
+    high: float
+
+
+def curve_from_steps(steps: Sequence[Step], positives: int, negatives: int) -> dict[str, Any]:
+    """Finish the curves of one class from steps in the order of falling scores.
 
     Parameters
     ----------
-    steps : sequence of (false positives, true positives, pairs won, pairs tied)
-        In the order of falling scores. The first two are totals up to the end of the step; ``pairs
-        won`` counts, for the negatives of this step, the positives ranked above them (a tie counts
-        one half), and ``pairs tied`` the positives with exactly the same score.
+    steps : sequence of Step
     positives, negatives : int
         Rows of this class, and of all others.
 
@@ -148,18 +167,56 @@ def curve_from_steps(
     dict
         ``auc`` (Mann-Whitney, ties count one half), ``tied`` (the share of pairs that are tied: half
         of it bounds the error if the ties come from rounding), ``roc`` as ``[[fpr, tpr], ...]`` from
-        (0, 0) to (1, 1); ``auc`` and ``tied`` None and ``roc`` empty where a side has no rows.
+        (0, 0) to (1, 1), ``average_precision`` (the mean over the positives of the precision at their score),
+        ``pr`` as ``[[recall, precision], ...]`` and ``calibration`` (see `calibration_bins`); None and
+        empty where a side has no rows.
     """
     if not positives or not negatives:
-        return {"auc": None, "tied": None, "roc": []}
+        nothing: dict[str, Any] = {"auc": None, "tied": None, "roc": [], "average_precision": None, "pr": []}
+        return {**nothing, "calibration": []}
     pairs = float(positives) * float(negatives)
     roc = [[0.0, 0.0]]
-    roc += [[round(fp / negatives, 5), round(tp / positives, 5)] for fp, tp, _, _ in steps]
+    roc += [[round(step.fp / negatives, 5), round(step.tp / positives, 5)] for step in steps]
+    pr = [[round(step.tp / positives, 5), round(step.tp / (step.tp + step.fp), 5)] for step in steps]
     return {
-        "auc": min(1.0, math.fsum(step[2] for step in steps) / pairs),
-        "tied": min(1.0, math.fsum(step[3] for step in steps) / pairs),
+        "auc": min(1.0, math.fsum(step.won for step in steps) / pairs),
+        "tied": min(1.0, math.fsum(step.tied for step in steps) / pairs),
         "roc": roc,
+        "average_precision": min(1.0, math.fsum(step.precise for step in steps) / positives),
+        "pr": pr,
+        "calibration": calibration_bins(steps),
     }
+
+
+def calibration_bins(steps: Sequence[Step], bins: int = CALIBRATION_BINS) -> list[list[float]]:
+    """Return ``[mean probability, share that is of the class, rows]`` of runs of about equally many rows.
+
+    Steps stay whole. Empty where a score is no probability (below 0 or above 1).
+    """
+    if not steps or any(step.low < 0 or step.high > 1 for step in steps):
+        return []
+    whole = steps[-1].fp + steps[-1].tp
+    found: list[list[float]] = []
+    rows_before, hits_before, scored = 0, 0, 0.0
+    for step in steps:
+        scored += step.scored
+        rows = step.fp + step.tp - rows_before
+        full = (step.fp + step.tp) * bins >= (len(found) + 1) * whole
+        if rows and (full or step is steps[-1]):
+            found.append([round(scored / rows, 6), round((step.tp - hits_before) / rows, 6), rows])
+            rows_before, hits_before, scored = step.fp + step.tp, step.tp, 0.0
+    return found[::-1]
+
+
+def calibration_error(curves: Sequence[Sequence[Sequence[float]]]) -> float | None:
+    """Return the expected calibration error: the mean distance of probability and share.
+
+    Over all rows, each class against the rest. Naeini, Cooper & Hauskrecht, "Obtaining
+    well calibrated probabilities using Bayesian binning" (2015), with runs of
+    equal numbers of rows.
+    """
+    gaps = [(abs(said - seen) * rows, rows) for curve in curves for said, seen, rows in curve]
+    return ratio(math.fsum(gap for gap, _ in gaps), math.fsum(rows for _, rows in gaps))
 
 
 def choose_best(

@@ -46,9 +46,52 @@ def _split(rows: int, right: float) -> dict[str, Any]:
         steps = np.linspace(0, 1, 60)
         found["roc"][name] = [[round(float(x), 4), round(float(1 - (1 - x) ** lift), 4)] for x in steps]
         found["classes"][name]["auc"] = round(lift / (1 + lift), 4)
+        found["classes"][name]["average_precision"] = 0.7 + i / 10
+    found["pr"] = {name: [[0.2, 1.0], [0.6, 0.9 - i / 10], [1.0, 0.4]] for i, name in enumerate(CLASSES)}
+    found["calibration"] = {name: [[0.1, 0.05, 60], [0.5, 0.6, 70], [0.9, 0.8, 69]] for name in CLASSES}
+    found["calibration_error"] = 0.08
+    found["macro_f1_interval"], found["auc_interval"] = [0.61, 0.74], [0.7, 0.81]
     found["auc"] = float(np.mean([found["classes"][name]["auc"] for name in CLASSES]))
     found["majority"] = constant_answer(CLASSES, [int(n) for n in support], "positive")
     return found
+
+
+def _explained() -> dict[str, Any]:
+    """Explanations of two rows, one of them without text."""
+    words = TEXTS[0].split(" ")
+    pieces = [
+        {"text": f"{word} ", "shap": math.sin(i) / 9, "error": 0.002, "lime": math.sin(i) / 12}
+        for i, word in enumerate(words)
+    ]
+    players = ["embedding", "tfidf_block", "usefulCount", "condition"]
+    parts = [
+        {"player": player, "value": value, "error": 0.0}
+        for player, value in zip(players, (0.9, 0.4, -0.2, 0.05), strict=True)
+    ]
+    linear = {"method": "linear", "exact": True, "base": 0.5, "score": 1.65, "parts": parts}
+    sampled = {**linear, "method": "kernel", "exact": False}
+    row = {"values": {"usefulCount": "12.0", "condition": "Obesity"}, "score": 0.91}
+    return {
+        "algorithm": "logistic_regression",
+        "players": players,
+        "importance": {
+            "rows": 199, "repeats": 2, "macro_f1": 0.68,
+            "players": [
+                {"player": player, "drop": drop, "deviation": 0.01, "classes": dict.fromkeys(CLASSES, drop)}
+                for player, drop in zip(players, (0.2, 0.05, 0.01, -0.004), strict=True)
+            ],
+        },
+        "rows": [
+            {**row, "row_id": "r7", "rule": "wrong", "label": "neutral", "prediction": "positive",
+             "text": TEXTS[0], "players": linear,
+             "words": {"exact": False, "base": 0.3, "score": 0.91, "texts": 50, "pieces": pieces}},
+            {**row, "row_id": "r8", "rule": "confident", "label": None, "prediction": "positive",
+             "text": None, "players": sampled},
+        ],
+        "faithfulness": {"rows": 1, "top": 0.31, "random": 0.05, "ratio": 6.2, "wins": 1.0},
+        "stopped": None,
+        "seconds": 5.1,
+    }  # fmt: skip
 
 
 def realistic(points: int = 800) -> dict[str, Any]:
@@ -120,6 +163,7 @@ def realistic(points: int = 800) -> dict[str, Any]:
             "model_loads": 2,
         },
         "classify": classify,
+        "explain": _explained(),
         "best": "logistic_regression",
         "cluster": {"k": 5, "silhouette": 0.118, "sizes": sizes, "clusters": clusters, "map": dots},
         "quarantine": {
@@ -162,8 +206,19 @@ def hostile() -> dict[str, Any]:
             entry["roc"] = {names[name]: found for name, found in entry["roc"].items()}
             entry["confusion"]["labels"] = [names[name] for name in entry["confusion"]["labels"]]
             entry["majority"]["label"] = SCRIPT
+            entry["pr"] = {names[name]: found for name, found in entry["pr"].items()}
+            entry["calibration"] = {names[name]: found for name, found in entry["calibration"].items()}
     run["classify"][IMAGE] = run["classify"].pop("logistic_regression")
     run["best"] = IMAGE
+    explained = run["explain"]
+    explained["algorithm"] = IMAGE
+    explained["importance"]["players"][0] |= {"player": SCRIPT, "classes": {IMAGE: 0.1}}
+    for row in explained["rows"]:
+        row |= {"row_id": SCRIPT, "label": IMAGE, "prediction": BIDI, "rule": SCRIPT}
+        row["players"]["parts"][0]["player"] = IMAGE
+        row["values"] = {"usefulCount": SCRIPT, IMAGE: BIDI}
+    for piece in explained["rows"][0]["words"]["pieces"]:
+        piece["text"] = f"{SCRIPT} {BIDI}"
     for point in run["cluster"]["map"]:
         point["text"] = f"{SCRIPT} {BIDI} <b>not bold</b>"
         point["row_id"] = IMAGE

@@ -41,8 +41,8 @@ def test_figures_are_drawn_and_nothing_complains(opened):
     dom, console = opened(render(realistic(points=200)))
     assert console == []
     assert 'data-ready="true"' in dom
-    # stages, three metrics, confusion matrix, ROC, sizes, map
-    assert len(re.findall(r'class="plot js-plotly-plot"', dom)) == 8
+    # stages, three metrics, confusion matrix, ROC, precision and recall, calibration, importance, sizes, map
+    assert len(re.findall(r'class="plot js-plotly-plot"', dom)) == 11
     assert dom.count('class="trace scatter') >= 5
 
 

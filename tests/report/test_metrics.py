@@ -38,6 +38,11 @@ def test_two_classes_by_hand(spark):
     assert test["majority"]["accuracy"] == 0.5
     assert found["logistic"]["train"]["auc"] is None  # one class only
     assert "auc_error" not in test
+    assert test["pr"]["yes"] == [[0.5, 1.0], [0.5, 0.5], [1.0, 0.66667], [1.0, 0.5]]
+    assert test["calibration"]["yes"][0] == [0.2, 0, 1]
+    low, high = test["macro_f1_interval"]
+    assert 0 <= low < test["macro_f1"] < high <= 1
+    assert "auc_interval" in test and "auc_interval" not in found["logistic"]["train"]
     json.dumps(found, allow_nan=False)
 
 
@@ -59,13 +64,16 @@ def random_rows(n, *, ties, seed=3):
 
 @pytest.mark.parametrize(("ties", "partitions"), [(False, 5), (True, 1)])
 def test_auc_equals_sklearn(spark, ties, partitions):
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
     rows, truths, scores = random_rows(400, ties=ties)
     found = evaluate(frame(spark, rows).repartition(partitions))["svm"]["test"]
     for i, name in enumerate("abc"):
         expected = roc_auc_score(truths == name, scores[:, i])
         assert found["classes"][name]["auc"] == pytest.approx(expected, abs=1e-12)
+        precision = average_precision_score(truths == name, scores[:, i])
+        assert found["classes"][name]["average_precision"] == pytest.approx(precision, abs=1e-12)
+        assert sum(rows for _, _, rows in found["calibration"][name]) == 400
         fpr, tpr, _ = roc_curve(truths == name, scores[:, i], drop_intermediate=False)
         curve = np.array(found["roc"][name])
         assert 2 < len(curve) <= 100
@@ -75,6 +83,8 @@ def test_auc_equals_sklearn(spark, ties, partitions):
         assert {tuple(point) for point in curve} <= whole
     aucs = [entry["auc"] for entry in found["classes"].values()]
     assert found["auc"] == pytest.approx(sum(aucs) / 3)
+    low, high = found["auc_interval"]
+    assert low < found["auc"] < high and high - low < 0.1
 
 
 def test_rounded_scores_stay_within_the_stated_error(spark):

@@ -115,11 +115,11 @@ def test_every_key_may_be_missing():
             else:
                 run[key] = value
             summary_and_rest = _sections(run)
-            assert len(summary_and_rest) == 7
-    for part in ("represent", "cluster", "quarantine", "rows"):
+            assert len(summary_and_rest) == 8
+    for part in ("represent", "cluster", "quarantine", "rows", "explain"):
         for key in whole[part]:
             for value in (None, "text", [None], {"a": None}):
-                assert len(_sections({**whole, part: {**whole[part], key: value}})) == 7
+                assert len(_sections({**whole, part: {**whole[part], key: value}})) == 8
 
 
 def _sections(run):
@@ -134,6 +134,29 @@ def test_a_run_without_labels_says_so():
     text = Reader(render(run)).text
     assert text.count("Nothing was classified") == 2
     assert "ROC" not in text
+
+
+def test_explanations_say_what_was_found_and_whether_to_believe_it():
+    run = realistic(points=20)
+    text = Reader(render(run)).text
+    assert "by 0.310 on average, deleting as many random words by 0.050 : 6.2 times as much" in text
+    assert "The explanations are faithful" in text
+    assert "text (embedding) +0.900" in text and "usefulCount = 12.0 -0.200" in text
+    assert "positive (score 0.910) · true class: neutral" in text
+    assert "50 changed texts; largest error 0.002" in text and "similar order (rank correlation 1.00)" in text
+    assert "text (embedding) 0.200 0.010 0.200 0.200 0.200" in text
+    run["explain"]["faithfulness"]["ratio"] = 1.4
+    run["explain"]["stopped"] = "time"
+    text = Reader(render(run)).text
+    assert "read the words with care" in text and "was over before all was explained" in text
+    del run["explain"]
+    assert "Nothing was explained" in Reader(render(run)).text
+
+
+def test_intervals_stand_beside_their_figures():
+    text = Reader(render(realistic(points=20))).text
+    assert "0.610 – 0.740" in text and "Expected calibration error: 0.080" in text
+    assert "precision and recall on test rows" in text
 
 
 def test_what_changed_in_the_rows_is_said():

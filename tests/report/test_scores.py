@@ -9,6 +9,9 @@ import pytest
 
 from fusionspark.errors import DataContractError
 from fusionspark.report.scores import (
+    Step,
+    calibration_bins,
+    calibration_error,
     choose_best,
     confusion_metrics,
     constant_answer,
@@ -84,12 +87,22 @@ def test_the_constant_answer_is_the_floor():
     assert constant_answer(["a"], [0], "a")["accuracy"] is None
 
 
-def test_curve_by_hand():
+def test_curves_by_hand():
     # Scores 0.9(+) 0.8(-) 0.7(+) 0.6(-): 3 of the 4 pairs are in order.
-    found = curve_from_steps([(0, 1, 0, 0), (1, 1, 1, 0), (1, 2, 0, 0), (2, 2, 2, 0)], 2, 2)
+    rows = [(0.9, 0, 1, 0, 1.0), (0.8, 1, 1, 1, 0), (0.7, 1, 2, 0, 2 / 3), (0.6, 2, 2, 2, 0)]
+    steps = [Step(fp, tp, won, 0, precise, score, score, score) for score, fp, tp, won, precise in rows]
+    found = curve_from_steps(steps, 2, 2)
     assert found["auc"] == 0.75
     assert found["roc"] == [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
-    assert curve_from_steps([], 0, 4) == {"auc": None, "tied": None, "roc": []}
+    assert found["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["pr"] == [[0.5, 1.0], [0.5, 0.5], [1.0, 0.66667], [1.0, 0.5]]
+    assert found["calibration"] == [[0.6, 0, 1], [0.7, 1, 1], [0.8, 0, 1], [0.9, 1, 1]]
+    assert calibration_bins(steps, 2) == [[0.65, 0.5, 2], [0.85, 0.5, 2]]
+    assert calibration_bins([*steps[:-1], Step(2, 2, 2, 0, 0, -0.1, -0.1, -0.1)]) == []
+    assert calibration_error([calibration_bins(steps, 2)]) == pytest.approx((0.15 + 0.35) / 2)
+    assert calibration_error([]) is None
+    nothing = curve_from_steps([], 0, 4)
+    assert (nothing["auc"], nothing["roc"], nothing["pr"], nothing["calibration"]) == (None, [], [], [])
 
 
 def test_best_is_the_highest_and_ties_go_by_name(caplog):

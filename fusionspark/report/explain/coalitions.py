@@ -44,7 +44,7 @@ class Coalitions:
     @property
     def exact(self) -> bool:
         """Whether every coalition is there, so that nothing is estimated."""
-        return not (self.sampled >= 0).any()
+        return bool(len(self.masks) >= 2 ** int(self.masks.shape[1]))
 
 
 def coalitions(players: int, most: int, seed: int) -> Coalitions:
@@ -112,7 +112,8 @@ def shapley(chosen: Coalitions, values: Array) -> tuple[Array, Array]:
     -------
     values, errors : arrays, shape (m,)
         The values sum to the answer to the whole coalition minus that to the empty one, always. The errors
-        are the delete-a-group jackknife over the sampled coalitions; 0 where all were enumerated.
+        are the delete-a-group jackknife over the sampled coalitions; 0 where all coalitions are there, nan
+        where too few were drawn to tell.
     """
     found = _constrained(chosen.masks, chosen.weights, values)
     if chosen.exact:

@@ -7,7 +7,16 @@ from typing import Any
 
 from fusionspark.report.blocks import Section
 from fusionspark.report.phrases import Words
-from fusionspark.report.sections import classification, clusters, data, embedding, history, setup, summary
+from fusionspark.report.sections import (
+    classification,
+    clusters,
+    data,
+    embedding,
+    explanations,
+    history,
+    setup,
+    summary,
+)
 
 #: The order of the page. A section that has nothing to say returns None, or says what is absent.
 BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
@@ -15,6 +24,7 @@ BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
     data.build,
     embedding.build,
     classification.build,
+    explanations.build,
     clusters.build,
     history.build,
     setup.build,

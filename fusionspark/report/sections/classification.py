@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionspark.columns import TRAIN
-from fusionspark.report import figures
+from fusionspark.report import curve_figures, figures
 from fusionspark.report.blocks import Block, Cell, Column, Figure, Figures, Section, Sentences, Table
 from fusionspark.report.display import NOTHING, decimal, dig, integer, number, percent, visible
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections.chosen import Chosen, algorithms, choose
 
 METRICS = ("accuracy", "macro_f1", "auc")
+CURVES = ("roc", "pr", "calibration")
 #: Classes drawn one by one; further ones are added up (matrix) or left out (curves, and it says so).
 MOST_CLASSES, MOST_CURVES, MOST_ROWS = 24, 10, 500
 
 
 def build(run: Mapping[str, Any], words: Words) -> Section:
-    """Show metrics of all algorithms, and confusion matrix, ROC and classes of the best."""
+    """Show metrics of all algorithms, and confusion matrix, curves and classes of the best."""
     title = words.plain("classification")
     chosen = choose(run)
     if chosen is None:
@@ -33,7 +34,8 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
             note = words.plain("floor_note", value=decimal(floor)) if floor is not None else ""
             drawn.append(Figure(f"metric-{metric}", name, spec, height=290, note=note))
     blocks: list[Block] = [Figures(drawn), _table(found, chosen.name, words)]
-    detail = [figure for figure in (_confusion(chosen, words), _roc(chosen, words)) if figure]
+    drawn_curves = (_confusion(chosen, words), *(_curves(kind, chosen, words) for kind in CURVES))
+    detail = [figure for figure in drawn_curves if figure]
     if detail:
         blocks.append(Figures(detail))
     blocks += _classes(chosen, words)
@@ -47,18 +49,16 @@ def _table(found: Mapping[str, Mapping[str, Any]], best: str, words: Words) -> T
         for i, (split, entry) in enumerate(splits.items()):
             accuracy = number(entry.get("accuracy"))
             gap = train - accuracy if train is not None and accuracy is not None and split != TRAIN else None
-            interval = entry.get("accuracy_interval")
-            between = f"{percent(interval[0])} – {percent(interval[1])}" if interval else NOTHING
             rows.append(
                 [
                     Cell(visible(name, 60), strong=name == best),
                     Cell(words.name(split), sort=i),
                     Cell(integer(entry.get("rows")), sort=number(entry.get("rows"))),
                     Cell(percent(accuracy), sort=accuracy, bar=accuracy),
-                    Cell(between, sort=accuracy),
-                    *(
-                        Cell(decimal(entry.get(key)), sort=number(entry.get(key)), bar=number(entry.get(key)))
-                        for key in ("macro_f1", "auc")
+                    Cell(_between(entry, "accuracy"), sort=accuracy),
+                    *_with_intervals(entry),
+                    Cell(
+                        decimal(entry.get("calibration_error")), sort=number(entry.get("calibration_error"))
                     ),
                     Cell(NOTHING if gap is None else f"{100 * gap:+.1f}", sort=gap),
                 ]
@@ -68,13 +68,41 @@ def _table(found: Mapping[str, Mapping[str, Any]], best: str, words: Words) -> T
         Column(words.plain("split")),
         *(
             Column(words.plain(key), "number")
-            for key in ("rows", "accuracy", "interval", "macro_f1", "auc", "gap")
+            for key in (
+                "rows",
+                "accuracy",
+                "interval",
+                "macro_f1",
+                "interval",
+                "auc",
+                "interval",
+                "calibration_error",
+                "gap",
+            )
         ),
     ]
     errors = [number(entry.get("auc_error")) for splits in found.values() for entry in splits.values()]
     bound = max((error for error in errors if error is not None), default=None)
-    note = "" if bound is None else words.plain("auc_error", error=f"{bound:.1e}")
-    return Table(words.plain("algorithms"), columns, rows, note)
+    notes = [words.plain("intervals_note")]
+    notes += [] if bound is None else [words.plain("auc_error", error=f"{bound:.1e}")]
+    return Table(words.plain("algorithms"), columns, rows, " ".join(notes))
+
+
+def _with_intervals(entry: Mapping[str, Any]) -> list[Cell]:
+    cells = []
+    for key in ("macro_f1", "auc"):
+        value = number(entry.get(key))
+        cells += [Cell(decimal(value), sort=value, bar=value), Cell(_between(entry, key), sort=value)]
+    return cells
+
+
+def _between(entry: Mapping[str, Any], metric: str) -> str:
+    """The interval of a metric as text."""
+    found = entry.get(f"{metric}_interval")
+    if not isinstance(found, list | tuple) or len(found) != 2:
+        return NOTHING
+    shown = percent if metric == "accuracy" else decimal
+    return f"{shown(found[0])} – {shown(found[1])}"
 
 
 def _confusion(chosen: Chosen, words: Words) -> Figure | None:
@@ -109,19 +137,27 @@ def _most_frequent(
     return [*(str(labels[i]) for i in kept), other], counts, len(labels) - len(kept)
 
 
-def _roc(chosen: Chosen, words: Words) -> Figure | None:
-    curves = chosen.figures.get("roc")
+def _curves(kind: str, chosen: Chosen, words: Words) -> Figure | None:
+    curves = chosen.figures.get(kind)
     if not isinstance(curves, Mapping) or not curves:
         return None
     classes = chosen.figures.get("classes") or {}
     ranked = sorted(curves, key=lambda name: (-(number(dig(classes, name, "support")) or 0), name))
     kept = sorted(ranked[:MOST_CURVES])
-    spec = figures.roc(
-        {name: curves[name] for name in kept}, {name: dig(classes, name, "auc") for name in kept}, words
-    )
-    title = words.plain("roc", best=chosen.name, split=words.name(chosen.split))
-    note = words.plain("roc_cut", kept=MOST_CURVES) if len(classes) > MOST_CURVES else ""
-    return Figure("roc", title, spec, height=max(380, 120 + 24 * min(len(classes), MOST_CLASSES)), note=note)
+    drawn = {name: curves[name] for name in kept}
+    notes = [words.plain("roc_cut", kept=MOST_CURVES)] if len(classes) > MOST_CURVES else []
+    if kind == "calibration":
+        spec = curve_figures.calibration(drawn, words)
+        error = number(chosen.figures.get("calibration_error"))
+        notes += [words.plain("calibration_note", error=decimal(error))] if error is not None else []
+    elif kind == "pr":
+        averages = {name: dig(classes, name, "average_precision") for name in kept}
+        spec = curve_figures.precision_recall(drawn, averages, words)
+    else:
+        spec = curve_figures.roc(drawn, {name: dig(classes, name, "auc") for name in kept}, words)
+    title = words.plain(kind, best=chosen.name, split=words.name(chosen.split))
+    height = max(380, 120 + 24 * min(len(classes), MOST_CLASSES))
+    return Figure(kind, title, spec, height=height, note=" ".join(notes))
 
 
 def _classes(chosen: Chosen, words: Words) -> list[Block]:

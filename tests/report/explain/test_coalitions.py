@@ -60,6 +60,8 @@ def test_an_additive_game_is_exact_from_a_sample():
     chosen = coalitions(30, 70, 3)
     assert not chosen.exact
     found, errors = shapley(chosen, chosen.masks @ weights)
+    few = coalitions(30, 60, 3)
+    assert not few.exact and np.isnan(shapley(few, few.masks @ weights)[1]).all(), "nothing states an error"
     assert np.abs(found - weights).max() < 1e-9 and np.nanmax(errors) < 1e-9
 
 
