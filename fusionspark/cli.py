@@ -1,4 +1,4 @@
-"""The command line: ``fusionspark run | replay | score | check | report | store``."""
+"""The command line: ``fusionspark run | replay | score | check | plan | explain | report | ...``."""
 
 from __future__ import annotations
 
@@ -191,6 +191,20 @@ def report(
             .get("language")
         )
     _page(write(manifest, language=language or "en"), show)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN_A", help="Run folder or its run.json.")],
+    second: Annotated[str, typer.Argument(metavar="RUN_B", help="Run folder or its run.json.")],
+    *,
+    to: Annotated[str | None, typer.Option(metavar="FILE", help="The page; default: beside RUN_B.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Put two runs side by side on one page, with the rows whose answer changed; without Spark."""
+    from fusionspark.report.comparison_page import write_comparison
+
+    _page(write_comparison(first, second, to), show)
 
 
 def _page(page: Path, show: bool) -> None:

@@ -39,9 +39,8 @@ def _players(row: Mapping[str, Any]) -> list[str]:
 
 
 def _words(said: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"words ({said['texts']} changed texts): {said['base']:+.4f} without text, {said['score']:+.4f} with it"
-    ]
+    ends = f"{said['base']:+.4f} without text, {said['score']:+.4f} with it"
+    lines = [f"words ({said['texts']} changed texts): {ends}"]
     ranked = sorted(said["pieces"], key=lambda piece: -abs(piece["shap"]))[:MOST_PIECES]
     for piece in ranked:
         error = _error(piece["error"], said["exact"])

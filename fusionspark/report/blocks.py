@@ -17,6 +17,8 @@ class Cell:
     #: Between 0 and 1: draws a bar behind the number.
     bar: float | None = None
     strong: bool = False
+    #: Small print below, an interval for example.
+    note: str = ""
 
 
 @dataclass(frozen=True)

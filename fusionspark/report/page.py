@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fusionspark.errors import ConfigError, DataContractError
-from fusionspark.report.blocks import Figures
+from fusionspark.report.blocks import Figures, Section
 from fusionspark.report.display import visible
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections import BUILDERS
@@ -47,10 +47,17 @@ def render(run: Mapping[str, Any], *, language: str = "en") -> str:
     ConfigError
         For a language without phrases.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     words = Words(language)
     sections = [section for build in BUILDERS if (section := build(run, words)) is not None]
+    title = run.get("title") or words.plain("default_title")
+    date = run.get("run_date")
+    return render_sections(title, "" if date is None else date, sections, words)
+
+
+def render_sections(title: Any, run_date: Any, sections: Sequence[Section], words: Words) -> str:
+    """Return a page of these sections; `render` says what holds for it."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     drawn = {
         figure.name: {"data": figure.spec["data"], "layout": figure.spec["layout"]}
         for section in sections
@@ -69,8 +76,8 @@ def render(run: Mapping[str, Any], *, language: str = "en") -> str:
     return environment.get_template("page.html.j2").render(
         words=words,
         policy=_policy(plotly, script),
-        title=visible(run.get("title") or words.plain("default_title"), 120),
-        run_date=visible(run["run_date"], 40) if run.get("run_date") is not None else "",
+        title=visible(title, 120),
+        run_date=visible(run_date, 80),
         sections=sections,
         style=Markup(_asset("page.css")),
         plotly=Markup(plotly),
@@ -87,6 +94,29 @@ def write(run_json: str | Path, html: str | Path | None = None, *, language: str
     ------
     ConfigError
         When there is no such run.json, or no phrases in this language.
+    DataContractError
+        When the file is not the JSON object that a run writes.
+    """
+    source, run = read_run(run_json)
+    target = source.with_name(REPORT) if html is None else Path(html)
+    return write_whole(target, render(run, language=language))
+
+
+def write_whole(target: Path, page: str) -> Path:
+    """Write a page so that a reader who has it open never loads half of a new one."""
+    part = target.with_name(target.name + ".part")
+    part.write_text(page, encoding="utf-8", newline="\n")
+    part.replace(target)
+    return target
+
+
+def read_run(run_json: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the path of a run.json, which may be named by its folder, and its content.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such run.json.
     DataContractError
         When the file is not the JSON object that a run writes.
     """
@@ -107,13 +137,7 @@ def write(run_json: str | Path, html: str | Path | None = None, *, language: str
         raise DataContractError(
             f"run {str(source)!r}", f"holds a {type(run).__name__}", allowed="a JSON object"
         )
-    target = source.with_name(REPORT) if html is None else Path(html)
-    page = render(run, language=language)
-    # A reader who has the page open must never load half of a new one.
-    part = target.with_name(target.name + ".part")
-    part.write_text(page, encoding="utf-8", newline="\n")
-    part.replace(target)
-    return target
+    return source, run
 
 
 def script_json(value: Any) -> Markup:

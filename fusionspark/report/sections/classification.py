@@ -36,8 +36,8 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     blocks: list[Block] = [Figures(drawn), _table(found, chosen.name, words)]
     drawn_curves = (_confusion(chosen, words), *(_curves(kind, chosen, words) for kind in CURVES))
     detail = [figure for figure in drawn_curves if figure]
-    if detail:
-        blocks.append(Figures(detail))
+    # Two beside each other: a fourth alone in its row looks lost.
+    blocks += [Figures(detail[i : i + 2]) for i in range(0, len(detail), 2)]
     blocks += _classes(chosen, words)
     return Section("classification", title, blocks)
 
@@ -54,9 +54,16 @@ def _table(found: Mapping[str, Mapping[str, Any]], best: str, words: Words) -> T
                     Cell(visible(name, 60), strong=name == best),
                     Cell(words.name(split), sort=i),
                     Cell(integer(entry.get("rows")), sort=number(entry.get("rows"))),
-                    Cell(percent(accuracy), sort=accuracy, bar=accuracy),
-                    Cell(_between(entry, "accuracy"), sort=accuracy),
-                    *_with_intervals(entry),
+                    Cell(percent(accuracy), sort=accuracy, bar=accuracy, note=_between(entry, "accuracy")),
+                    *(
+                        Cell(
+                            decimal(entry.get(key)),
+                            sort=number(entry.get(key)),
+                            bar=number(entry.get(key)),
+                            note=_between(entry, key),
+                        )
+                        for key in ("macro_f1", "auc")
+                    ),
                     Cell(
                         decimal(entry.get("calibration_error")), sort=number(entry.get("calibration_error"))
                     ),
@@ -68,17 +75,7 @@ def _table(found: Mapping[str, Mapping[str, Any]], best: str, words: Words) -> T
         Column(words.plain("split")),
         *(
             Column(words.plain(key), "number")
-            for key in (
-                "rows",
-                "accuracy",
-                "interval",
-                "macro_f1",
-                "interval",
-                "auc",
-                "interval",
-                "calibration_error",
-                "gap",
-            )
+            for key in ("rows", "accuracy", "macro_f1", "auc", "calibration_error", "gap")
         ),
     ]
     errors = [number(entry.get("auc_error")) for splits in found.values() for entry in splits.values()]
@@ -88,19 +85,11 @@ def _table(found: Mapping[str, Mapping[str, Any]], best: str, words: Words) -> T
     return Table(words.plain("algorithms"), columns, rows, " ".join(notes))
 
 
-def _with_intervals(entry: Mapping[str, Any]) -> list[Cell]:
-    cells = []
-    for key in ("macro_f1", "auc"):
-        value = number(entry.get(key))
-        cells += [Cell(decimal(value), sort=value, bar=value), Cell(_between(entry, key), sort=value)]
-    return cells
-
-
 def _between(entry: Mapping[str, Any], metric: str) -> str:
     """The interval of a metric as text."""
     found = entry.get(f"{metric}_interval")
     if not isinstance(found, list | tuple) or len(found) != 2:
-        return NOTHING
+        return ""
     shown = percent if metric == "accuracy" else decimal
     return f"{shown(found[0])} – {shown(found[1])}"
 

@@ -52,6 +52,8 @@ def _said(facts: Mapping[str, Any], words: Words) -> Sentences:
                 rows=integer(dig(found, "rows")),
             )
         )
+    if entries(facts.get("rows")):
+        lines.append(words("words_legend"))
     if facts.get("stopped") in ("time", "words"):
         lines.append(words(f"explain_stopped_{facts['stopped']}"))
     return Sentences(lines)
@@ -116,7 +118,7 @@ def _cards(facts: Mapping[str, Any], words: Words) -> list[Block]:
     rows = entries(facts.get("rows"))[:MOST_CARDS]
     if not rows:
         return []
-    return [RowCards([_card(row, words) for row in rows]), Sentences([words("words_legend")], "absent")]
+    return [RowCards([_card(row, words) for row in rows])]
 
 
 def _card(row: Mapping[str, Any], words: Words) -> RowCard:

@@ -89,7 +89,7 @@
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
     return a.localeCompare(b, root.lang, { numeric: true });
   };
-  for (const table of document.querySelectorAll("table")) {
+  for (const table of document.querySelectorAll(".table-block table")) {
     const heads = [...table.querySelectorAll("th")];
     heads.forEach((head, i) => head.querySelector("button").addEventListener("click", () => {
       // Figures are most often wanted from the top.
