@@ -19,6 +19,13 @@ class Explain(Section):
     seconds: float = Field(60.0, gt=0)
 
 
+class Mlflow(Section):
+    """Where runs are logged as experiments; nowhere without a uri."""
+
+    uri: str | None = None
+    experiment: str = "fusionspark"
+
+
 class Report(Section):
     """The page."""
 
@@ -26,3 +33,4 @@ class Report(Section):
     map_sample: int = Field(2000, ge=0)
     top_terms: int = Field(8, ge=1)
     explain: Explain = Explain()
+    mlflow: Mlflow = Mlflow()

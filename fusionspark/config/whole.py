@@ -68,6 +68,7 @@ class Config(Section):
         data["source"]["path"] = without_user_info(self.source.path)
         data["output"] = without_user_info(self.output)
         data["store"]["path"] = without_user_info(self.store.path)
+        data["report"]["mlflow"]["uri"] = without_user_info(self.report.mlflow.uri)
         data["spark"] = {k: REDACTED if is_credential(k) else v for k, v in self.spark.items()}
         return data
 
@@ -100,6 +101,7 @@ class Config(Section):
     def _data(self) -> dict[str, Any]:
         """The configuration without what changes no table."""
         data = self.redacted()
+        data["report"].pop("mlflow")
         for speed_only in SPEED_ONLY:
             data["represent"].pop(speed_only)
         # Of the store, only what it rounds vectors to.

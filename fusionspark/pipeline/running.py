@@ -16,7 +16,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
-from fusionspark.pipeline import retrain, schema_drift
+from fusionspark.pipeline import retrain, schema_drift, track
 from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.collect_stage import open_source, source_fingerprint
 from fusionspark.pipeline.context import Context, check_quarantine, nothing_noted, said_when_full
@@ -74,6 +74,7 @@ def run(
     source = None if start else open_source(spark, config, run_date)
     if config.plan.enforce and source is not None:
         plan(spark, config, run_date)
+    track.check(config)
     with only_run(home, say) as lock:
 
         def fingerprint() -> str | None:
@@ -105,6 +106,7 @@ def run(
         )
         tidy(home)
         retire(home, old, say)
+        track.track(ctx, manifest, say)
         return manifest
 
 
