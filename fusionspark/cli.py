@@ -142,7 +142,8 @@ def explain(
     spark = open_session(config.title, config.spark)
     from fusionspark import pipeline
 
-    found = pipeline.explain_row(spark, config, row, run_date, samples)
+    date = run_date and check_run_date(run_date)
+    found = pipeline.explain_row(spark, config, row, date, samples)
     if as_json:
         out.print_json(data=found)
         return

@@ -119,7 +119,7 @@ def test_a_run_says_why(finished):
 @pytest.mark.slow
 def test_a_named_row_is_explained_by_any_classifier_as_the_definition_has_it(spark, finished):
     from fusionspark.pipeline.explain.asking import Mixed, ask_mixed
-    from fusionspark.pipeline.explain.by_players import _coalitions, _linear, _shapley
+    from fusionspark.pipeline.explain.by_players import _linear, _shapley, coalition_questions
     from fusionspark.pipeline.explain.predictor import Predictor
     from fusionspark.pipeline.explain.subject import Asked, held, subject
     from fusionspark.report.explain.coalitions import coalitions
@@ -140,7 +140,7 @@ def test_a_named_row_is_explained_by_any_classifier_as_the_definition_has_it(spa
     rows = held(asked, about)
     # Of probabilities the margin of two labels is the logarithm of their odds: what the linear way explains.
     sets = coalitions(len(predictor.players), 99, 0)
-    answers = ask_mixed(predictor, rows, _coalitions(about, sets))
+    answers = ask_mixed(predictor, rows, coalition_questions(about, sets))
     odds = np.log(answers.scores) - np.log(answers.scores[:, ::-1])
     _shapley(asked, about, sets, odds)
     asked_about = about.chosen[0].pop("players")

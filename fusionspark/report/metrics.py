@@ -104,6 +104,7 @@ def _intervals(found: dict[str, Any], predictions: DataFrame, rows: int, seed: i
         entry = splits.get(TEST)
         if entry:
             supports = [one["support"] for one in entry["classes"].values()]
+            entry["auc_interval"] = None
             entry["macro_f1_interval"] = macro_f1_interval(entry["confusion"]["matrix"], supports, seed)
     place = F.pmod(F.xxhash64(F.lit(seed), F.lit("intervals"), F.col(ROW_ID)), F.lit(1_000_000))
     share = min(1.0, INTERVAL_ROWS / rows)
@@ -114,12 +115,13 @@ def _intervals(found: dict[str, Any], predictions: DataFrame, rows: int, seed: i
         ROW_ID, ALGORITHM, LABEL, F.transform(ordered, lambda one: one["key"]).alias("names"),
         F.transform(ordered, lambda one: one["value"]).alias(_SCORE),
     ).toPandas()  # fmt: skip
-    for name, part in sampled.sort_values(ROW_ID).groupby(ALGORITHM):
+    sampled = sampled[sampled[_SCORE].notna()].sort_values(ROW_ID)
+    for name, part in sampled.groupby(ALGORITHM):
         names = list(part["names"].iloc[0])
-        classes = part[LABEL].map({label: k for k, label in enumerate(names)}).fillna(-1).to_numpy(dtype=int)
-        matrix = np.vstack(list(part[_SCORE])).astype(float)
-        entry = found[str(name)][TEST]
-        known = np.isfinite(matrix).all(axis=1)
+        alike = part[[list(row) == names for row in part["names"]]]
+        classes = alike[LABEL].map({label: k for k, label in enumerate(names)}).fillna(-1).to_numpy(dtype=int)
+        matrix = np.vstack(list(alike[_SCORE])).astype(float)
+        entry, known = found[str(name)][TEST], np.isfinite(matrix).all(axis=1)
         entry["auc_interval"] = auc_interval(classes[known], matrix[known], seed, rows=entry["rows"])
 
 

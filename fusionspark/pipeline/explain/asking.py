@@ -44,6 +44,11 @@ class Reworded:
 
 def ask_mixed(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed]) -> Answers:
     """Ask about mixed rows: no text is encoded, every block is taken as it was stored."""
+    return _collect(predictor, mixed_rows(predictor, held, questions))
+
+
+def mixed_rows(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed]) -> DataFrame:
+    """Return the mixed rows, one a question, with its number as ``row_id``; lazy."""
     plan = held.sparkSession.createDataFrame(
         pd.DataFrame(
             {
@@ -62,12 +67,11 @@ def ask_mixed(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed])
         column = F.when(F.col(_MASK)[place], F.col(f"`{_BASE}{name}`"))
         return column.otherwise(F.col(f"`{_DONOR}{name}`")).alias(name)
 
-    mixed = joined.select(
+    return joined.select(
         c.ROW_ID,
         *_nothing(),
         *[chosen(i, name) for i, names in enumerate(predictor.players.values()) for name in names],
     )
-    return _collect(predictor, mixed)
 
 
 def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworded]) -> Answers:

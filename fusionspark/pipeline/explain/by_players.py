@@ -45,7 +45,7 @@ def explain_players(asked: Asked, about: Subject, rows: DataFrame) -> dict[str, 
         if linear is not None:
             _linear(asked, about, linear)
         else:
-            questions += _coalitions(about, sets)
+            questions += coalition_questions(about, sets)
     if not questions:
         return None
     answers = ask_mixed(asked.predictor, rows, questions)
@@ -63,7 +63,7 @@ def _importance(about: Subject, players: list[str], answers: Answers) -> dict[st
     return {**found, "repeats": REPEATS}
 
 
-def _coalitions(about: Subject, sets: Coalitions) -> list[Mixed]:
+def coalition_questions(about: Subject, sets: Coalitions) -> list[Mixed]:
     """The background as it is, then of each chosen row itself and every coalition on every background row."""
     whole = sets.masks[1].tolist()
     questions = [Mixed(one, one, whole) for one in about.background]

@@ -21,7 +21,7 @@ def explain(asked: Asked, *, row: str | None = None, anomalies: Sequence[str] = 
     dict
         ``algorithm``; ``players``; ``importance`` (see `report.explain.importance`); ``rows``, each with
         ``players`` (Shapley values of blocks and columns) and ``words`` (of pieces of the text);
-        ``faithfulness``; ``seconds``; and ``stopped``: None, ``words`` (no time was left for them) or
+        ``faithfulness``; ``seconds``, of which ``seconds_players`` and ``seconds_words``; and ``stopped``: None, ``words`` (no time was left for them) or
         ``time`` (jobs were cancelled when the time was over; what was done before is there).
 
     Raises
@@ -38,14 +38,15 @@ def explain(asked: Asked, *, row: str | None = None, anomalies: Sequence[str] = 
         "faithfulness": None,
         "stopped": None,
     }
-    about = subject(asked, row, anomalies)
-    facts["rows"] = about.chosen
     with _stopped_after(asked, facts):
+        about = subject(asked, row, anomalies)
+        facts["rows"] = about.chosen
         rows = held(asked, about).persist()
         try:
             facts["importance"] = explain_players(asked, about, rows)
-            left = asked.effort.seconds - (time.monotonic() - started)
-            facts["faithfulness"] = explain_words(asked, about, rows, left)
+            spent = facts["seconds_players"] = round(time.monotonic() - started, 3)
+            facts["faithfulness"] = explain_words(asked, about, rows, asked.effort.seconds - spent)
+            facts["seconds_words"] = round(time.monotonic() - started - spent, 3)
             if any(about.texts.values()) and facts["faithfulness"] is None:
                 facts["stopped"] = "words"
         finally:
