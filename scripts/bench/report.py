@@ -1,6 +1,6 @@
 """What the page and the explanations cost, and whether explanations are right.
 
-    python scripts/bench/report.py [CONF] [--set KEY=VALUE ...] [--rows 24] [--samples 96] [--sizes 1000 20000 100000]
+    python scripts/bench/report.py [CONF] [--set KEY=VALUE ...] [--rows 24] [--samples 96] [--sizes 1000 ...]
 
 The page: metrics of three algorithms, the map and the page itself, over made-up tables of each size. The
 explanations: of every classifier of the newest run of CONF, which is made where there is none. The last line
@@ -64,13 +64,10 @@ def page(spark: Any, rows: int) -> dict[str, float]:
     for k, name in enumerate(("first", "second", "third")):
         noise = [F.rand(k * 3 + i) + (F.col(c.LABEL) == LABELS[i]).cast("double") for i in range(3)]
         total = noise[0] + noise[1] + noise[2]
-        scores = F.map_from_arrays(names, F.array(*[one / total for one in noise]))
-        answers = base.select(
-            c.ROW_ID, c.SPLIT, c.LABEL, F.lit(name).alias(c.ALGORITHM), scores.alias(c.SCORES)
-        )
-        top = F.array_max(F.map_values(c.SCORES))
-        said = F.element_at(F.map_keys(F.map_filter(c.SCORES, lambda _, value: value == top)), 1)
-        answers = answers.withColumn(c.PREDICTION, said)
+        scores = F.map_from_arrays(names, F.array(*[one / total for one in noise])).alias(c.SCORES)
+        columns = (c.ROW_ID, c.SPLIT, c.LABEL, F.lit(name).alias(c.ALGORITHM))
+        said = "map_keys(map_filter(scores, (k, v) -> v = array_max(map_values(scores))))[0]"
+        answers = base.select(*columns, scores).withColumn(c.PREDICTION, F.expr(said))
         predictions = answers if predictions is None else predictions.unionByName(answers)
     predictions = predictions.localCheckpoint()
     vector = array_to_vector(F.array(*[F.rand(100 + i) for i in range(64)]))
@@ -135,9 +132,8 @@ def exactness(asked: Asked) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("conf", nargs="?", default="conf/demo.yaml")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--rows", type=int, default=24)

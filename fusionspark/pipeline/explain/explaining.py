@@ -21,8 +21,9 @@ def explain(asked: Asked, *, row: str | None = None, anomalies: Sequence[str] = 
     dict
         ``algorithm``; ``players``; ``importance`` (see `report.explain.importance`); ``rows``, each with
         ``players`` (Shapley values of blocks and columns) and ``words`` (of pieces of the text);
-        ``faithfulness``; ``seconds``, of which ``seconds_players`` and ``seconds_words``; and ``stopped``: None, ``words`` (no time was left for them) or
-        ``time`` (jobs were cancelled when the time was over; what was done before is there).
+        ``faithfulness``; ``seconds``, of which ``seconds_players`` and ``seconds_words``; and ``stopped``:
+        None, ``words`` (no time was left for them) or ``time`` (jobs were cancelled when the time was over;
+        what was done before is there).
 
     Raises
     ------

@@ -87,8 +87,11 @@ class Predictor:
 
     @cached_property
     def margins(self) -> dict[str, tuple[npt.NDArray[np.float64], float]] | None:
-        """Weights and intercept of each label's margin; None where the classifier is not linear."""
-        return linear_form(self.classifier)
+        """Weights and intercept of each label's margin; None where it is not linear in the fused vector."""
+        found = linear_form(self.classifier)
+        if found and all(len(weights) == self.fuser.numFeatures for weights, _ in found.values()):
+            return found
+        return None
 
     @cached_property
     def slices(self) -> dict[str, list[slice]]:
