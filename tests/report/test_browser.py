@@ -74,6 +74,9 @@ def test_sorting_filtering_theme_and_hover(opened):
     const out = {};
     heads[3].click(); out.highest = first(3); heads[3].click(); out.lowest = first(3);
     heads[7].click(); out.gap = first(7);
+    heads[0].focus(); out.focused = document.activeElement === heads[0];
+    out.announced = heads[7].closest("th").getAttribute("aria-sort");
+    out.loaded = performance.getEntriesByType("resource").length;
     const input = block.querySelector("input");
     input.value = "SVM test"; input.dispatchEvent(new Event("input"));
     out.left = block.querySelectorAll("tbody tr:not([hidden])").length;
@@ -100,4 +103,22 @@ def test_sorting_filtering_theme_and_hover(opened):
     assert "&quot;gap&quot;:&quot;+16.2&quot;" in found  # unknown values stay at the end
     assert "&quot;left&quot;:1" in found and "1 of 9 rows" in found
     assert "&quot;themed&quot;:true" in found
+    assert "&quot;focused&quot;:true" in found and "&quot;announced&quot;:&quot;descending&quot;" in found
+    assert "&quot;loaded&quot;:0" in found  # nothing beside the file itself
     assert "loud" in found and "quiet" in found and "&quot;bold&quot;:1" in found  # the row_id alone
+
+
+def test_the_comparison_of_two_runs_opens_without_complaint(opened):
+    from fusionspark.report.page import render_sections
+    from fusionspark.report.phrases import Words
+    from fusionspark.report.sections import comparison
+
+    changed = [{"row_id": f"r{i}", "change": "broken", "first": SCRIPT, "second": "b"} for i in range(20)]
+    rows = {"both": 20, "same": 0, "test": 20, "gain": -0.1, "interval": [-0.2, -0.01], "changed": changed}
+    found = {"settings": [{"key": SCRIPT, "first": None, "second": "1"}], "rows": rows}
+    words = Words("en")
+    sections = comparison.build(realistic(points=5), hostile(), found, words)
+    dom, console = opened(render_sections("two", "a and b", sections, words))
+    assert console == []
+    assert 'data-ready="true"' in dom and "<img" not in dom
+    assert "right, now wrong" in dom and SCRIPT.replace("<", "&lt;").replace(">", "&gt;") in dom
