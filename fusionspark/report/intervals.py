@@ -61,7 +61,7 @@ def auc_interval(
         Rows of which these are a sample: the interval is narrowed as if all had been there.
     """
     n = len(classes)
-    if not n:
+    if not scores.size:
         return None
     random, areas = np.random.default_rng(seed), []
     step = max(1, _CELLS // n)

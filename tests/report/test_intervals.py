@@ -12,6 +12,7 @@ def test_what_never_varies_has_no_width():
     assert auc_interval(np.array([0, 1] * 10), apart, 1) == [1.0, 1.0]
     assert macro_f1_interval([], [], 1) is None
     assert auc_interval(np.array([], dtype=int), np.empty((0, 2)), 1) is None
+    assert auc_interval(np.array([-1]), np.empty((1, 0)), 1) is None
     assert auc_interval(np.array([0, 0]), np.array([[0.5, 0.5]] * 2), 1) is None, "one class only"
 
 

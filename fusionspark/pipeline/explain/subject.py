@@ -20,8 +20,9 @@ from fusionspark.tables import RunFolder
 
 #: Rows among which those to explain are chosen.
 MOST_JUDGED = 20_000
-#: Characters of a text and of a value that run.json keeps.
-MAX_TEXT, MAX_VALUE = 2000, 60
+#: Characters of a text that are parted into pieces (beyond them the language model has long stopped
+#: reading), and those of a text and of a value that run.json keeps.
+MAX_PARTED, MAX_TEXT, MAX_VALUE = 20_000, 2000, 60
 #: Stands in place of a rule at a row that the user named.
 NAMED = "named"
 
@@ -51,7 +52,7 @@ class Subject:
     chosen : list of dict
         Rows that are explained, as run.json states them; what is found out is added to them.
     texts : dict
-        Whole text of each chosen row, null where there is none.
+        Text of each chosen row, cut at `MAX_PARTED` characters; null where there is none.
     shuffled : list of (row_id, label, prediction)
         Labelled test rows for permutation importance.
     background : list of str
@@ -113,7 +114,8 @@ def _values(asked: Asked, ids: list[str]) -> dict[str, tuple[str | None, dict[st
     held = [n for names in asked.predictor.players.values() for n in names]
     shown = [n for n in held if n in prepared.columns and n not in c.RESERVED]
     columns = [F.col(f"`{n}`").cast("string").alias(f"v{i}") for i, n in enumerate(shown)]
-    rows = prepared.where(F.col(c.ROW_ID).isin(ids)).select(c.ROW_ID, c.CLEAN_TEXT, *columns).collect()
+    text = F.substring(c.CLEAN_TEXT, 1, MAX_PARTED).alias(c.CLEAN_TEXT)
+    rows = prepared.where(F.col(c.ROW_ID).isin(ids)).select(c.ROW_ID, text, *columns).collect()
     return {
         one[c.ROW_ID]: (
             one[c.CLEAN_TEXT],
