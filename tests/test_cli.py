@@ -211,6 +211,12 @@ def test_run_report_and_score_end_to_end(spark, command, tmp_path, tiny_bert):
     assert out.strip() == str(page)
     assert "<script>alert" not in page.read_text(encoding="utf-8")
 
+    for row, expected in (("none", "blocks and columns"), ("huge", "words (")):
+        code, out, said = command("explain", conf, "--row", row, "--samples", "16")
+        assert code == 0, said
+        assert f"row {row} of {DATE}: logistic_regression says" in out and expected in out
+    assert command("explain", conf, "--row", "gone")[0] == 2
+
     code, out, said = command("score", conf, "--run-date", str(dt.date(2026, 2, 1)))
     assert code == 0, said
     assert str(tmp_path / "out/scores/2026-02-01/run.json") in out
