@@ -18,7 +18,7 @@ SMOKE_LINES ?= 3.5 4.3
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data run-demo install test check lint fast format smoke cluster-test clean
+.PHONY: help demo data run-demo install test check lint fast format smoke cluster-test package package-test clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -77,6 +77,12 @@ smoke: $(VENV)/.dev ## The smoke tests on the other Spark lines
 
 cluster-test: install data ## The demo on a standalone cluster equals the demo in local mode
 	@scripts/cluster_test.sh
+
+package: install ## Wheel, environment and model as files for --archives, in dist/
+	@PYTHON=$(VENV)/bin/python scripts/package.sh
+
+package-test: package ## A cluster whose workers have no Python of their own runs from those files
+	@scripts/package_test.sh
 
 clean: ## Remove what was made, except the environment and the data
 	@scripts/cluster.sh down

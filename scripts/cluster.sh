@@ -12,6 +12,9 @@
 #     CLUSTER_WORKERS  2            how many workers
 #     CLUSTER_CORES    1            cores a worker offers
 #     CLUSTER_MEMORY   4g           memory a worker offers
+#     CLUSTER_GPUS     1            GPU addresses a worker offers; on a machine without GPUs they are for
+#                                   scheduling only, and tasks compute on the CPU
+#     CLUSTER_PATH     the PATH     where executors look for programs
 #     CLUSTER_PORT, CLUSTER_UI_PORT the master's ports; free ones are chosen where unset
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +24,7 @@ CLUSTER_DIR=${CLUSTER_DIR:-.cluster}
 workers=${CLUSTER_WORKERS:-2}
 cores=${CLUSTER_CORES:-1}
 memory=${CLUSTER_MEMORY:-4g}
+gpus=${CLUSTER_GPUS:-1}
 host=127.0.0.1
 wait_seconds=60
 
@@ -46,10 +50,23 @@ launch() { # NAME CLASS ARGUMENT...
     echo $! >"$CLUSTER_DIR/$name.pid"
 }
 
-# What a worker offers beside cores and memory, as options of its start. GPU addresses belong here:
-# -Dspark.worker.resource.gpu.amount=1 -Dspark.worker.resource.gpu.discoveryScript=...
+# What a worker offers beside cores and memory, as options of its start.
 worker_options() {
-    echo "-Dspark.worker.cleanup.enabled=true"
+    local options="-Dspark.worker.cleanup.enabled=true"
+    if [ "$gpus" -gt 0 ]; then
+        options+=" -Dspark.worker.resource.gpu.amount=$gpus"
+        options+=" -Dspark.worker.resource.gpu.discoveryScript=$PWD/scripts/gpu_addresses.sh"
+    fi
+    echo "$options"
+}
+
+real_gpus() { # prints how many GPUs the machine has
+    nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | wc -l
+}
+
+# The addresses of worker NUMBER: its share of the machine's GPUs, or made-up ones where there are none.
+gpu_addresses() { # NUMBER
+    seq -s, $((($1 - 1) * gpus)) $(($1 * gpus - 1))
 }
 
 alive_workers() { # prints how many workers the master knows to be alive; 0 while it does not answer
@@ -79,6 +96,9 @@ up() {
     mkdir -p "$CLUSTER_DIR/work" "$CLUSTER_DIR/local"
     local folder port ui_port i
     folder=$(cd "$CLUSTER_DIR" && pwd)
+    if [ "$(real_gpus)" -gt 0 ] && [ "$(real_gpus)" -lt $((workers * gpus)) ]; then
+        fail "$workers workers with $gpus GPUs each, but there are $(real_gpus). Remedy: set CLUSTER_WORKERS or CLUSTER_GPUS."
+    fi
     port=${CLUSTER_PORT:-$(free_port)}
     ui_port=${CLUSTER_UI_PORT:-$(free_port)}
     echo "$ui_port" >"$CLUSTER_DIR/ui-port"
@@ -87,9 +107,16 @@ up() {
     # The interpreter of the executors: the environment's own, whatever the PATH says.
     PYSPARK_PYTHON=$(cd "$VENV/bin" && pwd)/python
     export PYSPARK_PYTHON
+    if [ -n "${CLUSTER_PATH:-}" ]; then
+        # Executors bring their Python along, and find none here.
+        unset PYSPARK_PYTHON
+    fi
     launch master org.apache.spark.deploy.master.Master --host $host --port "$port" --webui-port "$ui_port"
     for ((i = 1; i <= workers; i++)); do
-        SPARK_WORKER_OPTS=$(worker_options) launch "worker-$i" org.apache.spark.deploy.worker.Worker \
+        WORKER_GPUS=$(gpu_addresses "$i")
+        SPARK_WORKER_OPTS=$(worker_options)
+        export WORKER_GPUS SPARK_WORKER_OPTS
+        PATH=${CLUSTER_PATH:-$PATH} launch "worker-$i" org.apache.spark.deploy.worker.Worker \
             --host $host --webui-port 0 --cores "$cores" --memory "$memory" \
             --work-dir "$folder/work/$i" "spark://$host:$port"
     done
@@ -140,6 +167,11 @@ status() {
         return 1
     fi
     echo "$(cat "$CLUSTER_DIR/master-url"): $(alive_workers) workers; page: http://$host:$(cat "$CLUSTER_DIR/ui-port")"
+    if [ "$gpus" -gt 0 ] && [ "$(real_gpus)" -ge $((workers * gpus)) ]; then
+        echo "GPUs: $gpus a worker"
+    elif [ "$gpus" -gt 0 ]; then
+        echo "GPUs: $gpus a worker, for scheduling only (this machine has $(real_gpus)); tasks compute on the CPU"
+    fi
 }
 
 case "${1:-}" in

@@ -36,11 +36,13 @@ start=$SECONDS
 echo "cluster test: local mode took $((SECONDS - start)) s"
 
 master=$(scripts/cluster.sh up)
+# Tasks that embed ask for the GPU address of their worker, and no other task does.
+gpus=(--conf spark.executor.resource.gpu.amount=1)
 echo "cluster test: the run on $master"
 start=$SECONDS
 SPARK_LOCAL_IP=127.0.0.1 "$SPARK_HOME/bin/spark-submit" --master "$master" \
-    --properties-file conf/spark-standalone.conf \
-    jobs/run.py "$conf" --set "output=$work/cluster" "${common[@]}"
+    --properties-file conf/spark-standalone.conf "${gpus[@]}" \
+    jobs/run.py "$conf" --set "output=$work/cluster" --set represent.gpu_amount=1 "${common[@]}"
 echo "cluster test: the cluster took $((SECONDS - start)) s"
 
 # Both workers must have done some of the work, or this was a test of one machine.
