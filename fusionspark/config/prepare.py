@@ -32,4 +32,5 @@ class Prepare(Section):
     language: Literal["en", "zh"] = "en"
     tfidf_features: int = Field(2000, ge=0)
     tfidf_min_rows: int = Field(2, ge=1)
+    tfidf_ngrams: int = Field(1, ge=1, le=3)
     max_categories: int = Field(100, ge=1)
