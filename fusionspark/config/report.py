@@ -26,6 +26,14 @@ class Mlflow(Section):
     experiment: str = "fusionspark"
 
 
+class Receipt(Section):
+    """What the text is worth: the same learners on each block alone, on all, and with shuffled texts."""
+
+    metric: Literal["auc", "macro_f1", "accuracy"] = "auc"
+    rows: int = Field(20_000, ge=0)
+    samples: int = Field(1000, ge=100)
+
+
 class Report(Section):
     """The page."""
 
@@ -34,3 +42,4 @@ class Report(Section):
     top_terms: int = Field(8, ge=1)
     explain: Explain = Explain()
     mlflow: Mlflow = Mlflow()
+    receipt: Receipt = Receipt()

@@ -114,23 +114,25 @@ def test_every_key_may_be_missing():
                 del run[key]
             else:
                 run[key] = value
-            summary_and_rest = _sections(run)
-            assert len(summary_and_rest) == 8
-    for part in ("represent", "cluster", "quarantine", "rows", "explain"):
+            _sections(run)
+    for part in ("represent", "cluster", "quarantine", "rows", "receipt", "explain"):
         for key in whole[part]:
             for value in (None, "text", [None], {"a": None}):
-                assert len(_sections({**whole, part: {**whole[part], key: value}})) == 8
+                _sections({**whole, part: {**whole[part], key: value}})
 
 
 def _sections(run):
     from fusionspark.report.sections import BUILDERS
 
-    return [build(run, Words("en")) for build in BUILDERS]
+    built = [build(run, Words("en")) for build in BUILDERS]
+    # History and receipt alone may have nothing to say.
+    assert len([section for section in built if section is not None]) >= len(BUILDERS) - 2
+    return built
 
 
 def test_a_run_without_labels_says_so():
     run = realistic(points=20)
-    del run["classify"], run["best"]
+    del run["classify"], run["best"], run["receipt"]
     text = Reader(render(run)).text
     assert text.count("Nothing was classified") == 2
     assert "ROC" not in text

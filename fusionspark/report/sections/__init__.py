@@ -14,6 +14,7 @@ from fusionspark.report.sections import (
     embedding,
     explanations,
     history,
+    receipt,
     setup,
     summary,
 )
@@ -21,6 +22,7 @@ from fusionspark.report.sections import (
 #: The order of the page. A section that has nothing to say returns None, or says what is absent.
 BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
     summary.build,
+    receipt.build,
     data.build,
     embedding.build,
     classification.build,

@@ -22,6 +22,7 @@ from fusionspark.report.display import (
 )
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections.chosen import Chosen, choose
+from fusionspark.report.sections.receipt import receipt_sentences
 
 #: Train minus held-out accuracy from which over-fitting is called some, and strong.
 SOME_GAP, LARGE_GAP = 0.03, 0.10
@@ -31,6 +32,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     """Say in a few sentences what came out, and whether to believe it."""
     chosen = choose(run)
     lines = [
+        *receipt_sentences(run, words),
         *(_model(chosen, words) if chosen else [words("no_classify")]),
         *model_sentences(run, words),
         *rows_sentences(run, words),
