@@ -130,6 +130,14 @@ class Files:
             options,
         )
 
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a file of bytes, in the place of one that may be there."""
+        stream = self._fs(path).create(self._path(path), True)
+        try:
+            stream.write(bytearray(content))
+        finally:
+            stream.close()
+
     def create(self, path: str, text: str) -> bool:
         """Write a UTF-8 file that must not be there yet; False, and nothing changed, where it is.
 

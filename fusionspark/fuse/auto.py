@@ -1,0 +1,230 @@
+"""Which fusion method suits these rows: cross-validation on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from pyspark.ml import Estimator, Model
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed
+from pyspark.ml.util import (
+    DefaultParamsReader,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
+
+from fusionspark.columns import ANSWER, FEATURES, JOINED, LABEL, ROW_ID
+from fusionspark.fuse.folds import FOLD, fold_of
+from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.vector_rows import parts, stacked
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+CONCAT = "concat"
+#: Rows that methods are compared on at most.
+MOST_ROWS = 20_000
+_CLASS = "__class"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The method with the least loss, and the mean loss of each over the folds."""
+
+    method: str
+    losses: Mapping[str, float]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the choice as JSON values."""
+        return {"chosen": self.method, "log_loss": {n: round(v, 6) for n, v in self.losses.items()}}
+
+
+class _AutoParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed):
+    labels: Param[list[str]] = Param(
+        Params._dummy(), "labels", "the classes in order", TypeConverters.toListString
+    )
+    numFolds: Param[int] = Param(Params._dummy(), "numFolds", "number of folds", TypeConverters.toInt)
+
+    def getLabels(self) -> list[str]:
+        """Return the classes in order; empty before the fit where none were set."""
+        return self.getOrDefault(self.labels)
+
+    def getNumFolds(self) -> int:
+        """Return the number of folds."""
+        return self.getOrDefault(self.numFolds)
+
+    def _set_defaults(self) -> None:
+        self._setDefault(
+            featuresCol=JOINED, labelCol=LABEL, outputCol=FEATURES, labels=[], numFolds=3, seed=42
+        )
+
+
+class AutoFuser(Estimator["AutoFuserModel"], _AutoParams):
+    """Fit the fusion method that has the least log loss on held-out folds of the rows.
+
+    A method that only makes features is judged through a logistic regression on them; one with an answer of
+    its own by that answer. At most `MOST_ROWS` rows take part in the comparison, drawn by a hash of
+    ``row_id``; the chosen method is then fitted on all.
+
+    Parameters
+    ----------
+    estimators : dict of str to Estimator
+        Method -> estimator from ``featuresCol`` to ``outputCol``. The method ``concat``, which leaves the
+        joined blocks as they are, is always compared as well.
+    numFolds : int
+        Each fold is held out once, by a hash of ``row_id``, which the rows must have.
+    """
+
+    def __init__(
+        self,
+        estimators: Mapping[str, Any],
+        *,
+        featuresCol: str = JOINED,
+        labelCol: str = LABEL,
+        outputCol: str = FEATURES,
+        labels: Sequence[str] = (),
+        numFolds: int = 3,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self._set_defaults()
+        self.estimators = dict(estimators)
+        self._set(
+            featuresCol=featuresCol, labelCol=labelCol, outputCol=outputCol, labels=list(labels),
+            numFolds=numFolds, seed=seed,
+        )  # fmt: skip
+
+    def _fit(self, dataset: DataFrame) -> AutoFuserModel:
+        self._set(labels=self.getLabels() or labels_of(dataset, self.getLabelCol()))
+        choice = self.choose(dataset)
+        chosen = self.estimators.get(choice.method)
+        model = AutoFuserModel(choice, chosen.fit(dataset) if chosen is not None else None)
+        return self._copyValues(model._resetUid(self.uid))
+
+    def choose(self, train: DataFrame) -> Choice:
+        """Fit each method on all folds but one, for each fold, and name the best; runs Spark jobs."""
+        from pyspark.sql import functions as F
+
+        labels, folds, seed = self.getLabels(), self.getNumFolds(), self.getSeed()
+        rows = rows_for_fit(train, self.getLabelCol(), labels, key=ROW_ID, limit=MOST_ROWS, seed=seed)
+        # Other folds than those that a method may make inside.
+        rows = rows.withColumn(FOLD, fold_of(ROW_ID, folds, seed + 1)).persist()
+        losses: dict[str, list[float]] = {name: [] for name in (CONCAT, *self.estimators)}
+        try:
+            for fold in range(folds):
+                others = rows.where(F.col(FOLD) != fold)
+                if rows.where(F.col(FOLD) == fold).isEmpty():
+                    continue
+                for name, found in losses.items():
+                    estimator = self.estimators.get(name)
+                    fused = estimator.fit(others).transform(rows) if estimator is not None else rows
+                    column = self.getOutputCol() if estimator is not None else self.getFeaturesCol()
+                    found.append(self._loss(fused, column, fold))
+        finally:
+            rows.unpersist()
+        means = {name: float(np.mean(values)) for name, values in losses.items()}
+        return Choice(min(means, key=lambda name: (means[name], list(means).index(name))), means)
+
+    def _loss(self, fused: DataFrame, column: str, fold: int) -> float:
+        from pyspark.sql import functions as F
+
+        place = class_column(self.getLabelCol(), self.getLabels())
+        if ANSWER in fused.columns:
+            right = F.element_at(F.col(ANSWER), place + 1)
+            held = fused.where(F.col(FOLD) == fold)
+            return float(held.agg(F.avg(-F.log(F.greatest(right, F.lit(1e-9))))).collect()[0][0])
+        sent = fused.select(ROW_ID, FOLD, place.alias(_CLASS), *parts(column)).repartition(1)
+        judge = _judge(fold, len(self.getLabels()))
+        return float(sent.mapInArrow(judge, "loss double").collect()[0][0])
+
+
+def _judge(fold: int, count: int) -> Any:
+    """Return what the task does: a logistic regression on the other folds, judged on this one."""
+
+    def judge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        from fusionspark.fuse.softmax import fit_best, log_loss
+        from fusionspark.fuse.vector_rows import columns_of
+
+        rows, facts = stacked(batches)
+        order = np.argsort(np.array(facts[ROW_ID], dtype=object))
+        rows = columns_of(rows[order], [(0, rows.shape[1])])
+        classes, folds = np.array(facts[_CLASS])[order], np.array(facts[FOLD])[order]
+        here, others = folds == fold, folds != fold
+        # The penalty is chosen on every fifth of the other rows, never on those that judge.
+        inner = others & (np.arange(len(folds)) % 5 == 0)
+        learn = others & ~inner
+        _, model = fit_best(rows[learn], classes[learn], (rows[inner], classes[inner]), count)
+        loss = log_loss(model.log_probabilities(rows[here]), classes[here])
+        yield pa.RecordBatch.from_pydict({"loss": pa.array([loss], pa.float64())})
+
+    return judge
+
+
+class AutoFuserModel(Model, _AutoParams, MLReadable["AutoFuserModel"], MLWritable):
+    """The chosen method's model; see `AutoFuser`.
+
+    Parameters
+    ----------
+    choice : Choice
+    inner : Model or None
+        None for ``concat``: the joined blocks are the features.
+    """
+
+    def __init__(self, choice: Choice | None = None, inner: Any = None) -> None:
+        super().__init__()
+        self._set_defaults()
+        self.choice, self.inner = choice, inner
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        if self.inner is not None:
+            fused: DataFrame = self.inner.transform(dataset)
+            return fused
+        name, out = self.getFeaturesCol(), self.getOutputCol()
+        return dataset.withColumn(out, F.col(f"`{name}`").alias(out, metadata=dataset.schema[name].metadata))
+
+    def write(self) -> MLWriter:
+        """Return a writer of the model: the choice as JSON, the method's own model beside it."""
+        return _AutoWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader[AutoFuserModel]:
+        """Return a reader of saved models."""
+        return _AutoReader()
+
+
+class _AutoWriter(MLWriter):
+    def __init__(self, instance: AutoFuserModel) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def saveImpl(self, path: str) -> None:
+        assert self.instance.choice is not None
+        extra = {
+            "choice": {"method": self.instance.choice.method, "losses": dict(self.instance.choice.losses)}
+        }
+        DefaultParamsWriter.saveMetadata(self.instance, path, self.sc, extraMetadata=extra)
+        if self.instance.inner is not None:
+            self.instance.inner.write().save(f"{path}/chosen")
+
+
+class _AutoReader(MLReader["AutoFuserModel"]):
+    def load(self, path: str) -> AutoFuserModel:
+        metadata = DefaultParamsReader.loadMetadata(path, self.sc)
+        choice, inner = Choice(**metadata["choice"]), cast(Any, None)
+        if choice.method != CONCAT:
+            inner = DefaultParamsReader.loadParamsInstance(f"{path}/chosen", self.sc)
+        model = AutoFuserModel(choice, inner)
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model

@@ -1,0 +1,120 @@
+"""One block's models, each of which has not seen the rows of one fold. Plain numpy, no Spark."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fusionspark.fuse.softmax import PENALTIES, Softmax, fit_softmax, log_loss
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BlockModels:
+    """The models of one block.
+
+    Parameters
+    ----------
+    block : str
+    start, end : int
+        Slice of the block in the joined vector.
+    penalty : float
+        L2 that did best on held-out folds.
+    weights : array of float32, shape (models, classes, end - start)
+    bias : array of float32, shape (models, classes)
+        Model f answers for the rows of fold f.
+    """
+
+    block: str
+    start: int
+    end: int
+    penalty: float
+    weights: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def log_probabilities(self, rows: Any, folds: Ints) -> npt.NDArray[np.float64]:
+        """Log-probabilities of each row by the model of its fold; ``rows`` is the block's slice."""
+        logs = np.zeros((rows.shape[0], self.bias.shape[1]))
+        for fold in np.unique(folds):
+            here = folds == fold
+            logs[here] = Softmax(self.weights[fold], self.bias[fold]).log_probabilities(rows[here])
+        return logs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the models as JSON values; float32 as base64 of little-endian bytes."""
+        return {
+            **{name: getattr(self, name) for name in ("block", "start", "end", "penalty")},
+            "shape": list(self.weights.shape),
+            "weights": _packed(self.weights),
+            "bias": _packed(self.bias),
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> BlockModels:
+        """Build the models from `to_dict`'s values."""
+        models, classes, width = value["shape"]
+        weights = _unpacked(value["weights"]).reshape(models, classes, width)
+        bias = _unpacked(value["bias"]).reshape(models, classes)
+        return cls(value["block"], value["start"], value["end"], value["penalty"], weights, bias)
+
+
+def _packed(values: npt.NDArray[np.float32]) -> str:
+    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str) -> npt.NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
+
+
+def cross_fit(
+    rows: Any, classes: Ints, folds: Ints, count: int, numbers: int, *, past_only: bool
+) -> tuple[float, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Fit one model a fold without its rows, with the penalty that does best on the rows left out.
+
+    Parameters
+    ----------
+    rows : matrix, shape (rows, width)
+    classes, folds : arrays of int
+    count : int
+        Number of classes.
+    numbers : int
+        Number of folds. A fold without rows gets a model of all rows.
+    past_only : bool
+        Folds are stretches of time: model f sees earlier folds only. There is one model more, of all rows,
+        for those after the last fold; fold 0, which has no past, is answered with the shares of the classes.
+
+    Returns
+    -------
+    (penalty, weights, bias)
+        As in `BlockModels`.
+    """
+    wanted = range(numbers + 1) if past_only else range(numbers)
+    seen = {f: folds < f if past_only else folds != f for f in wanted}
+    judged = [f for f in wanted if seen[f].any() and (folds == f).any()]
+    # One fold is enough to tell penalties apart that differ tenfold; the last has the longest past.
+    tried: dict[float, Softmax] = {}
+    penalty, last = PENALTIES[len(PENALTIES) // 2], judged[-1] if judged else None
+    if last is not None:
+        here = folds == last
+        tried = {p: fit_softmax(rows[seen[last]], classes[seen[last]], count, p) for p in PENALTIES}
+        penalty = min(tried, key=lambda p: log_loss(tried[p].log_probabilities(rows[here]), classes[here]))
+    models = []
+    for f in wanted:
+        if f == last:
+            models.append(tried[penalty])
+        elif seen[f].any():
+            models.append(fit_softmax(rows[seen[f]], classes[seen[f]], count, penalty))
+        else:
+            models.append(_shares(rows.shape[1], classes, count))
+    return penalty, np.stack([m.weights for m in models]), np.stack([m.bias for m in models])
+
+
+def _shares(width: int, classes: Ints, count: int) -> Softmax:
+    """A model that answers with the shares of the classes, whatever the row."""
+    shares = (np.bincount(classes, minlength=count) + 1) / (len(classes) + count)
+    return Softmax(np.zeros((count, width), dtype=np.float32), np.log(shares).astype(np.float32))

@@ -1,0 +1,352 @@
+"""Fusion by stacking: what one model a block says, out of fold, beside the structured columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pyspark import keyword_only
+from pyspark.ml import Estimator, Model
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed
+from pyspark.ml.util import (
+    DefaultParamsReadable,
+    DefaultParamsReader,
+    DefaultParamsWritable,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
+
+from fusionspark.columns import FEATURES, JOINED, LABEL, ROW_ID
+from fusionspark.errors import ConfigError
+from fusionspark.fuse.block_layout import layout_of
+from fusionspark.fuse.cross_fit import BlockModels
+from fusionspark.fuse.folds import FOLD_BY, fold_column, time_bounds
+from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.vector_rows import parts, vector_function
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+#: Rows of one fit at most: all rows of a block meet in one task.
+MOST_ROWS = 200_000
+_FOLD, _CLASS, _BLOCK = "__fold", "__class", "__block"
+
+
+class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed):
+    labels: Param[list[str]] = Param(
+        Params._dummy(), "labels", "the classes in order", TypeConverters.toListString
+    )
+    keptBlocks: Param[list[str]] = Param(
+        Params._dummy(),
+        "keptBlocks",
+        "blocks whose columns go on beside what the models say",
+        TypeConverters.toListString,
+    )
+    numFolds: Param[int] = Param(Params._dummy(), "numFolds", "number of folds", TypeConverters.toInt)
+    foldBy: Param[str] = Param(
+        Params._dummy(),
+        "foldBy",
+        "hash: by a hash of foldCol; time: stretches of foldCol",
+        TypeConverters.toString,
+    )
+    foldCol: Param[str] = Param(
+        Params._dummy(), "foldCol", "row id, group, or date of a row", TypeConverters.toString
+    )
+    maxRows: Param[int] = Param(
+        Params._dummy(), "maxRows", "training rows that are used, by a hash of foldCol", TypeConverters.toInt
+    )
+
+    def getLabels(self) -> list[str]:
+        """Return the classes in order; empty before the fit where none were set."""
+        return self.getOrDefault(self.labels)
+
+    def getKeptBlocks(self) -> list[str]:
+        """Return the blocks whose columns go on."""
+        return self.getOrDefault(self.keptBlocks)
+
+    def getNumFolds(self) -> int:
+        """Return the number of folds."""
+        return self.getOrDefault(self.numFolds)
+
+    def getFoldBy(self) -> str:
+        """Return how folds are made."""
+        return self.getOrDefault(self.foldBy)
+
+    def getFoldCol(self) -> str:
+        """Return the column that folds are made by."""
+        return self.getOrDefault(self.foldCol)
+
+    def getMaxRows(self) -> int:
+        """Return the number of training rows that are used at most."""
+        return self.getOrDefault(self.maxRows)
+
+    def _set_defaults(self) -> None:
+        self._setDefault(
+            featuresCol=JOINED, labelCol=LABEL, outputCol=FEATURES, seed=42, labels=[], keptBlocks=[],
+            numFolds=5, foldBy="hash", foldCol=ROW_ID, maxRows=MOST_ROWS,
+        )  # fmt: skip
+
+
+class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, DefaultParamsWritable):
+    """Learn one model a block, and let a second model see what each says of rows it has not seen.
+
+    Stacked generalisation (Wolpert, Neural Networks 5, 1992), with probabilities as what the second level
+    reads (Ting & Witten, JAIR 10, 1999). The output holds, for each block, the logarithms of the class
+    probabilities, and after them the columns of ``keptBlocks``. Any classifier of vectors is the
+    meta-learner: boosted trees find interactions between a text's topic and a column there.
+
+    A row is always answered by the model that has not seen its fold, in training and ever after. So what a
+    meta-learner reads of its training rows is made as it is made of new rows, and nothing leaks: the output
+    of a row never depends on the row's own label. The price is that each model has seen
+    ``1 - 1 / numFolds`` of the rows.
+
+    Parameters
+    ----------
+    featuresCol : str
+        What `fusionspark.fuse.feature_fuser.FeatureFuser` made: its metadata say where each block lies.
+    labelCol : str
+        Label; rows without one, or with one that is not in ``labels``, are left out of the fit.
+    labels : list of str, optional
+        The classes in order; by default the labels found, sorted.
+    foldBy : {"hash", "time"}
+        ``hash``: rows of equal ``foldCol`` share a fold, so a group's column keeps groups together.
+        ``time``: folds are stretches of ``foldCol`` (a number, date or timestamp) with equal numbers of rows;
+        a row is answered by a model of earlier stretches only, and one before all others with the shares of
+        the classes.
+
+    Raises
+    ------
+    ConfigError
+        A column or a layout is missing, or a Param cannot be used.
+    DataContractError
+        Fewer than two classes.
+    """
+
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        featuresCol: str = JOINED,
+        labelCol: str = LABEL,
+        outputCol: str = FEATURES,
+        labels: list[str] | None = None,
+        keptBlocks: list[str] | None = None,
+        numFolds: int = 5,
+        foldBy: str = "hash",
+        foldCol: str = ROW_ID,
+        maxRows: int = MOST_ROWS,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self._set_defaults()
+        self._set(**self._input_kwargs)
+
+    @keyword_only
+    def setParams(
+        self,
+        *,
+        featuresCol: str = JOINED,
+        labelCol: str = LABEL,
+        outputCol: str = FEATURES,
+        labels: list[str] | None = None,
+        keptBlocks: list[str] | None = None,
+        numFolds: int = 5,
+        foldBy: str = "hash",
+        foldCol: str = ROW_ID,
+        maxRows: int = MOST_ROWS,
+        seed: int = 42,
+    ) -> Stacker:
+        """Set Params by keyword."""
+        return self._set(**self._input_kwargs)
+
+    def _fit(self, dataset: DataFrame) -> StackerModel:
+        from pyspark.sql import functions as F
+
+        folds, by = self.getNumFolds(), self.getFoldBy()
+        if by not in FOLD_BY:
+            raise ConfigError("foldBy", repr(by), allowed=", ".join(FOLD_BY))
+        if folds < 2:
+            raise ConfigError("numFolds", str(folds), allowed="2 or more")
+        layout = layout_of(dataset, self.getFeaturesCol())
+        unknown = [name for name in self.getKeptBlocks() if name not in layout]
+        if unknown:
+            raise ConfigError("keptBlocks", f"no block {unknown[0]!r}", allowed=", ".join(layout))
+        labels = self.getLabels() or labels_of(dataset, self.getLabelCol())
+        key, seed = self.getFoldCol(), self.getSeed()
+        rows = rows_for_fit(dataset, self.getLabelCol(), labels, key=key, limit=self.getMaxRows(), seed=seed)
+        bounds = time_bounds(rows, key, folds) if by == "time" else []
+        fold = fold_column(by, key, folds, seed, bounds)
+        names = list(layout)
+        each = F.explode(F.array(*[F.lit(i) for i in range(len(names))])).alias(_BLOCK)
+        sent = rows.select(
+            F.col(f"`{key}`").cast("string").alias("__key"),
+            fold.alias(_FOLD),
+            class_column(self.getLabelCol(), labels).alias(_CLASS),
+            *parts(self.getFeaturesCol()),
+            each,
+        )
+        spans = [(name, *layout[name]) for name in names]
+        train = _trainer(spans, len(labels), len(bounds) if by == "time" else folds, by == "time")
+        found = (
+            sent.repartition(2 * len(names), _BLOCK).mapInArrow(train, "block int, models string").collect()
+        )
+        blocks = [
+            BlockModels.from_dict(_json(row["models"])) for row in sorted(found, key=lambda row: row["block"])
+        ]
+        model = StackerModel(blocks, bounds, {name: layout[name] for name in self.getKeptBlocks()})
+        model = self._copyValues(model._resetUid(self.uid))
+        return model._set(labels=labels)
+
+
+def _json(text: str) -> dict[str, Any]:
+    import json
+
+    return dict(json.loads(text))
+
+
+def _trainer(spans: list[tuple[str, int, int]], count: int, folds: int, past_only: bool) -> Any:
+    """Return what a task does: one block after the other, all its folds."""
+
+    def train(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import json
+
+        import numpy as np
+        import pyarrow as pa
+
+        from fusionspark.fuse.cross_fit import cross_fit
+        from fusionspark.fuse.vector_rows import columns_of, stacked
+
+        rows, facts = stacked(batches)
+        if rows is None:
+            return
+        numbers = np.array(facts[_BLOCK])
+        classes, fold = np.array(facts[_CLASS]), np.array(facts[_FOLD])
+        keys = np.array(facts["__key"], dtype=object)
+        for number in np.unique(numbers):
+            here = np.flatnonzero(numbers == number)
+            # Rows of one key keep no order of their own, so their label and fold decide.
+            here = here[np.lexsort((classes[here], keys[here].astype(str)))]
+            name, start, end = spans[int(number)]
+            part = columns_of(rows[here], [(start, end)])
+            fitted = cross_fit(part, classes[here], fold[here], count, folds, past_only=past_only)
+            models = BlockModels(name, start, end, *fitted)
+            yield pa.RecordBatch.from_pydict(
+                {
+                    "block": pa.array([int(number)], pa.int32()),
+                    "models": pa.array([json.dumps(models.to_dict())]),
+                }
+            )
+
+    return train
+
+
+class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
+    """Fitted stack: adds what each block's model says; see `Stacker`. Lazy.
+
+    Parameters
+    ----------
+    blocks : list of BlockModels
+    bounds : list of float
+        First value of each stretch of time but the first; empty where folds are by hash.
+    kept : dict of str to (start, end)
+        Slices of the joined vector that go on as they are.
+    """
+
+    def __init__(
+        self,
+        blocks: list[BlockModels] | None = None,
+        bounds: list[float] | None = None,
+        kept: dict[str, tuple[int, int]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._set_defaults()
+        self.blocks, self.bounds, self.kept = list(blocks or []), list(bounds or []), dict(kept or {})
+
+    @property
+    def layout(self) -> dict[str, tuple[int, int]]:
+        """Slice of what each block's model says in the output, and of the kept columns after it."""
+        found, at, count = {}, 0, len(self.getLabels())
+        for block in self.blocks:
+            found[f"{block.block} says"] = (at, at + count)
+            at += count
+        for name, (start, end) in self.kept.items():
+            found[name] = (at, at + end - start)
+            at += end - start
+        return found
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        from pyspark.ml.functions import array_to_vector
+
+        fold = fold_column(
+            self.getFoldBy(), self.getFoldCol(), self.getNumFolds(), self.getSeed(), self.bounds
+        )
+        said = _sayer(self.blocks, list(self.kept.values()))
+        size, indices, values = parts(self.getFeaturesCol())
+        metadata = {
+            "ml_attr": {
+                "num_attrs": max((end for _, end in self.layout.values()), default=0),
+                "layout": [f"{name}:{start}:{end}:1.0" for name, (start, end) in self.layout.items()],
+            }
+        }
+        return dataset.withColumn(
+            self.getOutputCol(),
+            array_to_vector(said(size, indices, values, fold)).alias(self.getOutputCol(), metadata=metadata),
+        )
+
+    def write(self) -> MLWriter:
+        """Return a writer of the model: one JSON file."""
+        return _StackerWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader[StackerModel]:
+        """Return a reader of saved models."""
+        return _StackerReader()
+
+
+def _sayer(blocks: list[BlockModels], kept: list[tuple[int, int]]) -> Any:
+    """Return the column function (size, indices, values, fold) -> array<double>."""
+
+    def say(rows: Any, folds: Any) -> Any:
+        import numpy as np
+
+        from fusionspark.fuse.vector_rows import columns_of
+
+        said = [
+            block.log_probabilities(columns_of(rows, [(block.start, block.end)]), folds) for block in blocks
+        ]
+        said += [rows[:, start:end].toarray().astype(np.float64) for start, end in kept]
+        return np.hstack(said)
+
+    return vector_function(say)
+
+
+class _StackerWriter(MLWriter):
+    def __init__(self, instance: StackerModel) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def saveImpl(self, path: str) -> None:
+        extra = {
+            "blocks": [block.to_dict() for block in self.instance.blocks],
+            "bounds": self.instance.bounds,
+            "kept": {name: list(span) for name, span in self.instance.kept.items()},
+        }
+        DefaultParamsWriter.saveMetadata(self.instance, path, self.sc, extraMetadata=extra)
+
+
+class _StackerReader(MLReader["StackerModel"]):
+    def load(self, path: str) -> StackerModel:
+        metadata = DefaultParamsReader.loadMetadata(path, self.sc)
+        kept = {name: (span[0], span[1]) for name, span in metadata["kept"].items()}
+        blocks = [BlockModels.from_dict(block) for block in metadata["blocks"]]
+        model = StackerModel(blocks, metadata["bounds"], kept)
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model
