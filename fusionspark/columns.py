@@ -31,10 +31,14 @@ VECTOR = "vector"
 SCALE = "scale"
 SEGMENT = "segment"
 
-# Feature blocks made by prepare, and the fused vector.
+# Feature blocks made by prepare, and the fused vector. A fusion method that learns from the label makes other
+# features than the joined blocks, which stay beside them for all that must not know the label (clusters, the
+# map), and may have an answer of its own: the probability of each label in order.
 TABLE_BLOCK = "table_block"
 TFIDF_BLOCK = "tfidf_block"
 FEATURES = "features"
+JOINED = "joined_blocks"
+ANSWER = "fused_answer"
 
 # Results of mining. `scores` maps each class to its probability, or to its margin for algorithms that
 # give none (linear SVC): the ranking within one class is comparable over rows either way.
@@ -63,8 +67,8 @@ STAGES = ("collect", "prepare", "represent", "fuse", "mine", "report")
 RESERVED = frozenset(
     {
         ROW_ID, SPLIT, LABEL, TEXT, CONTENT_HASH, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
-        MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, ALGORITHM, PREDICTION, SCORES, CLUSTER,
-        DISTANCE, STAGE, REASON, INPUT,
+        MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, JOINED, ANSWER, ALGORITHM, PREDICTION, SCORES,
+        CLUSTER, DISTANCE, STAGE, REASON, INPUT,
     }
 )  # fmt: skip
 

@@ -56,6 +56,19 @@ class Config(Section):
     def _sections_agree(self) -> Config:
         if self.split.by == "date" and not self.columns.date:
             raise ValueError("split.by is 'date' but columns.date is not set; name the date column there")
+        fuse = self.fuse
+        if fuse.method != "concat" and not self.columns.label:
+            raise ValueError(
+                f"fuse.method is {fuse.method!r}, which learns from columns.label; set it, or use concat"
+            )
+        if fuse.fold_by == "date" and not self.columns.date:
+            raise ValueError("fuse.fold_by is 'date' but columns.date is not set; name the date column there")
+        known = [*self.columns.numeric, *self.columns.categorical]
+        if fuse.fold_by == "group" and fuse.group not in known:
+            raise ValueError(
+                f"fuse.fold_by is 'group' and fuse.group {fuse.group!r}; allowed are columns.numeric and "
+                f"columns.categorical: {', '.join(known) or 'none are set'}"
+            )
         return self
 
     def redacted(self) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.fuse.feature_fuser import FeatureFuser, FeatureFuserModel
+from fusionspark.fuse.reducer import BlockReducer, BlockReducerModel
+from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.context import Context
 from fusionspark.represent.one_model import check_one_model
 from fusionspark.tables import ordered_for_fit
@@ -19,13 +22,18 @@ def fuse(ctx: Context) -> dict[str, Any]:
     """Write the table `features`."""
     prepared = ctx.run.read(c.PREPARED)
     table = prepared.select(
-        c.ROW_ID, c.SPLIT, c.LABEL, *[n for n in (c.TFIDF_BLOCK, c.TABLE_BLOCK) if n in prepared.columns]
+        c.ROW_ID,
+        c.SPLIT,
+        c.LABEL,
+        *learnt_fusion.fold_columns(ctx, prepared),
+        *[n for n in (c.TFIDF_BLOCK, c.TABLE_BLOCK) if n in prepared.columns],
     )
     if ctx.config.columns.text:
         embeddings = ctx.run.read(c.EMBEDDINGS)
         check_one_model(embeddings, c.EMBEDDINGS)
         vectors = embeddings.where(F.col(c.STATUS) != c.FAILED)
         table = table.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
+    table = _reduced(ctx, table)
     weights = ctx.config.fuse.weights.model_dump()
     blocks = {name: column for name, column in _BLOCKS.items() if column in table.columns}
     if ctx.kept is None:
@@ -36,11 +44,38 @@ def fuse(ctx: Context) -> dict[str, Any]:
         model = fuser.fit(ordered_for_fit(train, ctx.config.mine.partitions))
         model.write().overwrite().save(ctx.run.model_path("fuse"))
     model = FeatureFuserModel.load(ctx.models.model_path("fuse"))
-    fused = model.transform(table).select(c.ROW_ID, c.SPLIT, c.LABEL, c.FEATURES)
-    written = ctx.run.write(fused, c.FEATURE_TABLE)
+    # Renamed afterwards, the column would lose the metadata that say where each block lies.
+    out = c.JOINED if learnt_fusion.wanted(ctx) else c.FEATURES
+    fused = model.transform(table, {model.outputCol: out})
     names = {column: name for name, column in blocks.items()}
     layout = {
         names[b.block]: {"dimension": b.end - b.start, "weight": b.weight, "start": b.start}
         for b in model.layout
     }
-    return {"rows": written.count(), "features": layout}
+    facts: dict[str, Any] = {"method": learnt_fusion.CONCAT, "features": layout, "blocks": layout}
+    if learnt_fusion.wanted(ctx):
+        fused, learnt = learnt_fusion.learn(ctx, fused, names)
+        facts |= learnt
+    kept = [name for name in (c.JOINED, c.ANSWER) if name in fused.columns]
+    written = ctx.run.write(fused.select(c.ROW_ID, c.SPLIT, c.LABEL, c.FEATURES, *kept), c.FEATURE_TABLE)
+    return {"rows": written.count(), **facts}
+
+
+def _reduced(ctx: Context, table: DataFrame) -> DataFrame:
+    """Bring the embedding of the text down, where the models that are applied do."""
+    fuse, place = ctx.config.fuse, ctx.models.model_path("fuse_reduction")
+    if ctx.kept is None:
+        if fuse.reduction == "none" or c.EMBEDDING not in table.columns:
+            return table
+        reducer = BlockReducer(
+            inputCol=c.EMBEDDING,
+            outputCol="__reduced",
+            method=fuse.reduction,
+            k=fuse.dimensions,
+            seed=ctx.config.seed,
+        )
+        reducer.fit(table.where(F.col(c.SPLIT) == c.TRAIN)).write().overwrite().save(place)
+    elif not ctx.models.files.exists(place):
+        return table
+    reduced: DataFrame = BlockReducerModel.load(place).transform(table)
+    return reduced.drop(c.EMBEDDING).withColumnRenamed("__reduced", c.EMBEDDING)

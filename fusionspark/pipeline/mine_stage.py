@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.mine import classify, cluster
+from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.context import Context
 
 
@@ -18,6 +19,8 @@ def mine(ctx: Context) -> dict[str, Any]:
     """Write the tables `predictions` and `clusters`."""
     settings = ctx.config.mine
     features = ctx.run.read(c.FEATURE_TABLE)
+    shape, answers = learnt_fusion.for_shape(features), learnt_fusion.own_answers(ctx, features)
+    by_itself = [] if answers is None else [ctx.facts["fuse"]["method"]]
     labels: list[str] = []
     if ctx.kept is not None:
         trained = ctx.kept.manifest()
@@ -25,6 +28,7 @@ def mine(ctx: Context) -> dict[str, Any]:
         classifiers = [
             classify.Classifier.load(ctx.kept.model_path(f"classify/{name}"))
             for name in trained.get("classify", {})
+            if name not in by_itself
         ]
         grouping = cluster.load(trained["cluster"]["algorithm"], ctx.kept.model_path("cluster"))
     else:
@@ -47,7 +51,7 @@ def mine(ctx: Context) -> dict[str, Any]:
             classifiers.append(trained_one)
         with progress.stage(ctx.spark, f"mine: {settings.cluster.algorithm}"):
             grouping = cluster.train(
-                features,
+                shape,
                 settings.cluster.algorithm,
                 k=settings.cluster.k,
                 seed=ctx.config.seed,
@@ -57,18 +61,18 @@ def mine(ctx: Context) -> dict[str, Any]:
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
-        if classifiers:
-            ctx.run.write(
-                reduce(DataFrame.unionByName, [one.predict(features) for one in classifiers]), c.PREDICTIONS
-            )
-        clusters = ctx.run.write(cluster.assign(grouping, features), c.CLUSTERS)
+        predicted = [one.predict(features) for one in classifiers]
+        predicted += [] if answers is None else [answers]
+        if predicted:
+            ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)
+        clusters = ctx.run.write(cluster.assign(grouping, shape), c.CLUSTERS)
         rows = clusters.count()
-        silhouette, used = cluster.silhouette(clusters, features, rows)
+        silhouette, used = cluster.silhouette(clusters, shape, rows)
     return {
         "rows": rows,
         "seconds_predict": round(time.monotonic() - started, 3),
         "labels": labels,
-        "classifiers": [one.algorithm for one in classifiers],
+        "classifiers": [*[one.algorithm for one in classifiers], *by_itself],
         "cluster": {
             "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
             "k": len(grouping.clusterCenters()),

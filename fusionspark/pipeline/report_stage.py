@@ -6,8 +6,10 @@ from typing import Any
 
 from fusionspark import columns as c
 from fusionspark import progress
+from fusionspark.pipeline import receipt
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.explain.of_run import explain_run
+from fusionspark.pipeline.learnt_fusion import for_shape
 from fusionspark.report import ageing
 from fusionspark.report import metrics as measuring
 from fusionspark.report.cluster_summary import summarise
@@ -20,7 +22,7 @@ def report(ctx: Context) -> dict[str, Any]:
     mined = ctx.facts["mine"]
     prepared = ctx.run.read(c.PREPARED)
     clusters = ctx.run.read(c.CLUSTERS)
-    features = ctx.run.read(c.FEATURE_TABLE)
+    features = for_shape(ctx.run.read(c.FEATURE_TABLE))
     facts: dict[str, Any] = {"rows": ctx.facts["mine"]["rows"], "cluster": dict(mined["cluster"])}
     if mined["classifiers"]:
         measured = measuring.evaluate(ctx.run.read(c.PREDICTIONS), seed=ctx.config.seed)
@@ -34,6 +36,8 @@ def report(ctx: Context) -> dict[str, Any]:
             if not ctx.scoring and ctx.kept.run_date != ctx.run.run_date:
                 by = ctx.config.mine.classify.select_by
                 facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
+    with progress.stage(ctx.spark, "report: receipt"):
+        facts["receipt"] = receipt.make(ctx, features, mined["labels"])
     summaries = summarise(clusters, prepared, top_terms=settings.top_terms)
     facts["cluster"]["clusters"] = summaries
     facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -25,7 +26,7 @@ def explain_run(ctx: Context, best: str | None) -> dict[str, Any] | None:
     effort = ctx.config.report.explain
     if best is None or ctx.scoring or not (effort.rows or effort.shuffled):
         return None
-    if not ctx.facts["prepare"]["splits"].get(c.TEST):
+    if not ctx.facts["prepare"]["splits"].get(c.TEST) or not _explainable(ctx.facts["fuse"]):
         return None
     represent = ctx.facts["represent"]["represent"]
     predictor = Predictor(ctx.config, ctx.models, best, represent["precision"] if represent else "float32")
@@ -60,6 +61,12 @@ def explain_row(
         raise ConfigError(
             f"run {run.path}", "classified nothing, so no row can be explained", remedy="set columns.label"
         )
+    if not _explainable(manifest.get("fuse", {})):
+        raise ConfigError(
+            f"run {run.path}",
+            f"fuses by {manifest['fuse']}, and explanations go back through weighted blocks only",
+            remedy="run with fuse.method: concat and fuse.reduction: none",
+        )
     represent = manifest.get("represent")
     precision = represent["precision"] if represent else "float32"
     predictor = Predictor(config, trainer_of(run), manifest["best"], precision)
@@ -70,6 +77,11 @@ def explain_row(
         "run_date": run.run_date,
         **explain(Asked(run, predictor, effort, config.seed, _rate(represent)), row=row),
     }
+
+
+def _explainable(fuse: Mapping[str, Any]) -> bool:
+    """Whether a classifier's input are the blocks as they were made, so that they can be changed and asked."""
+    return fuse.get("method", "concat") == "concat" and fuse.get("reduction", "none") == "none"
 
 
 def _rate(represent: dict[str, Any] | None) -> float | None:

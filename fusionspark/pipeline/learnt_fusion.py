@@ -1,0 +1,135 @@
+"""Fusion methods that learn from the label, inside the stage fuse."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from fusionspark import columns as c
+from fusionspark import progress
+from fusionspark.fuse.auto import AutoFuser
+from fusionspark.fuse.gated import GatedFuser, GatedFuserModel
+from fusionspark.fuse.stacker import Stacker, StackerModel
+from fusionspark.mine.classify import check_labels, label_values
+from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.receipt import NARROW
+
+CONCAT, STACK, GATED, AUTO = "concat", "stack", "gated", "auto"
+#: Folds in which methods are compared at most: each is fitted once a fold.
+AUTO_FOLDS = 3
+#: Scratch column that folds are made by.
+FOLD_KEY = "__fold_key"
+_MODELS: dict[str, Any] = {STACK: StackerModel, GATED: GatedFuserModel}
+
+
+def fold_columns(ctx: Context, prepared: DataFrame) -> list[Column]:
+    """Return the column that folds are made by, where it is not row_id and tonight's models are trained."""
+    fuse = ctx.config.fuse
+    name = {"group": fuse.group, "date": ctx.config.columns.date}.get(fuse.fold_by)
+    return [F.col(f"`{name}`").alias(FOLD_KEY)] if name and name in prepared.columns else []
+
+
+def wanted(ctx: Context) -> bool:
+    """Whether the run's models fuse by more than concatenation."""
+    return _method(ctx) != CONCAT
+
+
+def _method(ctx: Context) -> str:
+    """The method of the models that are applied; of those that are trained, as configured."""
+    if ctx.kept is None:
+        return ctx.config.fuse.method
+    return str((ctx.kept.stage_facts("fuse") or {}).get("method", CONCAT))
+
+
+def learn(ctx: Context, joined: DataFrame, names: dict[str, str]) -> tuple[DataFrame, dict[str, Any]]:
+    """Fit where tonight's models are trained, apply, and return the rows with ``features`` and the facts.
+
+    Parameters
+    ----------
+    joined : DataFrame
+        row_id, split, label and the joined blocks.
+    names : dict of str to str
+        Column of a block -> its name in the configuration.
+    """
+    method, facts = _method(ctx), dict[str, Any]()
+    started = time.monotonic()
+    if ctx.kept is None:
+        labels = label_values(joined)
+        check_labels(labels)
+        train = joined.where((F.col(c.SPLIT) == c.TRAIN) & F.col(c.LABEL).isNotNull())
+        with progress.stage(ctx.spark, f"fuse: {method}"):
+            if method == AUTO:
+                others = {name: build(ctx, name, labels, names) for name in (STACK, GATED)}
+                folds = min(AUTO_FOLDS, ctx.config.fuse.folds)
+                auto = AutoFuser(others, labels=labels, numFolds=folds, seed=ctx.config.seed).fit(train)
+                assert auto.choice is not None
+                method, facts["auto"], model = auto.choice.method, auto.choice.facts(), auto.inner
+            else:
+                model = build(ctx, method, labels, names).fit(train)
+            if method != CONCAT:
+                model.write().overwrite().save(ctx.run.model_path("fuse_learnt"))
+                facts["labels"] = labels
+    facts |= {"method": method, "seconds_fit": round(time.monotonic() - started, 3)}
+    if method == CONCAT:
+        return joined.withColumnRenamed(c.JOINED, c.FEATURES), facts
+    if ctx.kept is not None:
+        facts["labels"] = (ctx.kept.stage_facts("fuse") or {})["labels"]
+    model = _MODELS[method].load(ctx.models.model_path("fuse_learnt"))
+    layout = {}
+    for part, (start, end) in model.layout.items():
+        column = part.removesuffix(" says")
+        shown = part.replace(column, names.get(column, column), 1)
+        layout[shown] = {"dimension": end - start, "weight": 1.0, "start": start}
+    if method == GATED:
+        facts["network"] = model.facts
+    return model.transform(joined), {**facts, "features": layout}
+
+
+def build(ctx: Context, method: str, labels: list[str], names: dict[str, str]) -> Any:
+    """Return the unfitted estimator of a method."""
+    fuse, seed = ctx.config.fuse, ctx.config.seed
+    if method == GATED:
+        return GatedFuser(
+            labels=labels,
+            encoderUnits=fuse.gated.encoder_units,
+            hiddenUnits=fuse.gated.hidden_units,
+            maxIter=fuse.gated.max_epochs,
+            numTasks=fuse.gated.tasks,
+            localMode=fuse.gated.local,
+            rowsDir=ctx.run.table_path("rows_of_gated"),
+            seed=seed,
+        )
+    return Stacker(
+        labels=labels,
+        keptBlocks=[column for column, name in names.items() if name in NARROW],
+        numFolds=fuse.folds,
+        foldBy="time" if fuse.fold_by == "date" else "hash",
+        foldCol=c.ROW_ID if fuse.fold_by == "hash" else FOLD_KEY,
+        seed=seed,
+    )
+
+
+def for_shape(features: DataFrame) -> DataFrame:
+    """Return the rows with the joined blocks as features: what may not know the label works on these."""
+    if c.JOINED not in features.columns:
+        return features
+    return features.drop(c.FEATURES).withColumnRenamed(c.JOINED, c.FEATURES)
+
+
+def own_answers(ctx: Context, features: DataFrame) -> DataFrame | None:
+    """Return the predictions of a method that answers by itself, as `columns.PREDICTIONS_DDL`; else None."""
+    if c.ANSWER not in features.columns:
+        return None
+    known = F.array(*[F.lit(label) for label in ctx.facts["fuse"]["labels"]])
+    said = F.col(c.ANSWER)
+    return features.select(
+        c.ROW_ID,
+        c.SPLIT,
+        c.LABEL,
+        F.lit(ctx.facts["fuse"]["method"]).alias(c.ALGORITHM),
+        F.element_at(known, F.array_position(said, F.array_max(said)).cast("int")).alias(c.PREDICTION),
+        F.map_from_arrays(known, said).alias(c.SCORES),
+    )

@@ -1,0 +1,69 @@
+"""Each fusion method inside a run: classifiers, clusters and the page work with all of them."""
+
+import pytest
+from test_pipeline import DATE, reviews, settings
+
+from fusionspark import pipeline
+from fusionspark.config import Config
+from fusionspark.tables import RunFolder
+
+pytestmark = pytest.mark.slow
+
+
+def quiet(line):
+    del line
+
+
+@pytest.fixture(scope="module")
+def concat(spark, tmp_path_factory, tiny_bert) -> tuple[Config, dict]:
+    folder = tmp_path_factory.mktemp("methods")
+    config = settings(reviews(spark, folder / "in", rows=80), folder / "out", tiny_bert)
+    return config, pipeline.run(spark, config, DATE, say=quiet)
+
+
+def again(spark, config, **fuse):
+    changed = Config.model_validate({**config.model_dump(), "fuse": {**config.fuse.model_dump(), **fuse}})
+    return changed, pipeline.run(spark, changed, DATE, first="fuse", say=quiet)
+
+
+def test_a_run_has_a_receipt_in_which_the_text_pays(concat):
+    _, manifest = concat
+    receipt = manifest["receipt"]
+    assert set(receipt["arms"]) == {"text", "tfidf", "table", "fused", "shuffled"}
+    assert receipt["text"]["second"] == "table" and receipt["of"] == DATE
+    # The mood is in the words alone.
+    assert receipt["arms"]["fused"]["auc"] > 0.9 > receipt["arms"]["shuffled"]["auc"]
+    assert receipt["text_pays"] and receipt["cost"]["seconds"] > 0
+
+
+def test_stack(spark, concat):
+    config, manifest = again(spark, concat[0], method="stack", folds=3)
+    blocks = ["text says", "tfidf says", "table says", "table"]
+    assert list(manifest["features"]) == blocks and manifest["features"]["text says"]["dimension"] == 2
+    assert manifest["classify"]["logistic_regression"]["test"]["auc"] > 0.9
+    table = RunFolder(spark, f"{config.output}/runs", DATE).read("features")
+    assert set(table.columns) == {"row_id", "split", "label", "features", "joined_blocks"}
+    # Clusters know nothing of the label: they are those of the blocks side by side.
+    assert manifest["cluster"]["sizes"] == concat[1]["cluster"]["sizes"]
+    scored = pipeline.score(spark, config, "2026-02-01", say=quiet)
+    assert scored["rows"]["out"] == 80 and scored["receipt"]["of"] == DATE
+
+
+def test_gated_answers_by_itself_beside_the_classifiers(spark, concat):
+    config, manifest = again(
+        spark, concat[0], method="gated", reduction="pca", dimensions=8, gated={"tasks": 1, "max_epochs": 60}
+    )
+    assert set(manifest["classify"]) == {"gated", "logistic_regression"}
+    assert manifest["classify"]["gated"]["train"]["rows"] > 40
+    assert manifest["features"] == {"hidden layer": {"dimension": 64, "weight": 1.0, "start": 0}}
+    run = RunFolder(spark, f"{config.output}/runs", DATE)
+    assert run.files.exists(run.model_path("fuse_learnt/network.safetensors"))
+    assert not run.files.exists(run.table_path("rows_of_gated"))
+    assert pipeline.score(spark, config, "2026-02-02", say=quiet)["rows"]["out"] == 80
+
+
+def test_a_method_that_learns_needs_a_label():
+    with pytest.raises(ValueError, match=r"fuse.method is 'stack', which learns from columns.label"):
+        Config.model_validate({"columns": {"text": "x"}, "fuse": {"method": "stack"}})
+    with pytest.raises(ValueError, match=r"fuse.fold_by is 'group'"):
+        Config.model_validate({"columns": {"text": "x", "label": "y"}, "fuse": {"fold_by": "group"}})
