@@ -24,7 +24,7 @@ def layout_of(dataset: DataFrame, name: str) -> dict[str, tuple[int, int]]:
             f"no such column{nearest(name, dataset.columns)}",
             allowed=", ".join(dataset.columns),
         )
-    described = dataset.schema[name].metadata.get("ml_attr", {}).get("layout")
+    described = dataset.schema[name].metadata.get("layout")
     if not described:
         raise ConfigError(
             f"column {name!r}",

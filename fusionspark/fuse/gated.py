@@ -302,7 +302,8 @@ class GatedFuserModel(Model, _GatedParams, MLReadable["GatedFuserModel"], MLWrit
 
         said, both = vector_function(say), f"{self.uid}__both"
         metadata = {
-            "ml_attr": {"num_attrs": spec.hidden, "layout": [f"hidden layer:0:{spec.hidden}:1.0"]},
+            "ml_attr": {"num_attrs": spec.hidden},
+            "layout": [f"hidden layer:0:{spec.hidden}:1.0"],
         }
         hidden = array_to_vector(F.slice(F.col(both), spec.classes + 1, spec.hidden))
         return (

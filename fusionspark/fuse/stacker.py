@@ -290,10 +290,8 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
         said = _sayer(self.blocks, list(self.kept.values()))
         size, indices, values = parts(self.getFeaturesCol())
         metadata = {
-            "ml_attr": {
-                "num_attrs": max((end for _, end in self.layout.values()), default=0),
-                "layout": [f"{name}:{start}:{end}:1.0" for name, (start, end) in self.layout.items()],
-            }
+            "ml_attr": {"num_attrs": max((end for _, end in self.layout.values()), default=0)},
+            "layout": [f"{name}:{start}:{end}:1.0" for name, (start, end) in self.layout.items()],
         }
         return dataset.withColumn(
             self.getOutputCol(),

@@ -44,7 +44,6 @@ def fuse(ctx: Context) -> dict[str, Any]:
         model = fuser.fit(ordered_for_fit(train, ctx.config.mine.partitions))
         model.write().overwrite().save(ctx.run.model_path("fuse"))
     model = FeatureFuserModel.load(ctx.models.model_path("fuse"))
-    # Renamed afterwards, the column would lose the metadata that say where each block lies.
     out = c.JOINED if learnt_fusion.wanted(ctx) else c.FEATURES
     fused = model.transform(table, {model.outputCol: out})
     names = {column: name for name, column in blocks.items()}

@@ -6,7 +6,10 @@ import numpy as np
 
 #: A text block of two topics as a cloud of 6 values, a table of 3 columns, each with its missing indicator.
 LAYOUT = {"text": (0, 7), "table": (7, 11)}
-METADATA = {"ml_attr": {"num_attrs": 11, "layout": [f"{n}:{a}:{b}:1.0" for n, (a, b) in LAYOUT.items()]}}
+METADATA = {
+    "ml_attr": {"num_attrs": 11},
+    "layout": [f"{n}:{a}:{b}:1.0" for n, (a, b) in LAYOUT.items()],
+}
 
 
 def planted(signal: str, rows: int, seed: int = 1):
