@@ -51,7 +51,12 @@ def fuse(ctx: Context) -> dict[str, Any]:
         names[b.block]: {"dimension": b.end - b.start, "weight": b.weight, "start": b.start}
         for b in model.layout
     }
-    facts: dict[str, Any] = {"method": learnt_fusion.CONCAT, "features": layout, "blocks": layout}
+    facts: dict[str, Any] = {
+        "method": learnt_fusion.CONCAT,
+        "reduction": _reduction(ctx),
+        "features": layout,
+        "blocks": layout,
+    }
     if learnt_fusion.wanted(ctx):
         fused, learnt = learnt_fusion.learn(ctx, fused, names)
         facts |= learnt
@@ -60,12 +65,19 @@ def fuse(ctx: Context) -> dict[str, Any]:
     return {"rows": written.count(), **facts}
 
 
+def _reduction(ctx: Context) -> str:
+    """How the models that are applied bring the embedding of the text down."""
+    if ctx.kept is None:
+        return ctx.config.fuse.reduction
+    return str((ctx.kept.stage_facts("fuse") or {}).get("reduction", "none"))
+
+
 def _reduced(ctx: Context, table: DataFrame) -> DataFrame:
     """Bring the embedding of the text down, where the models that are applied do."""
     fuse, place = ctx.config.fuse, ctx.models.model_path("fuse_reduction")
+    if _reduction(ctx) == "none" or c.EMBEDDING not in table.columns:
+        return table
     if ctx.kept is None:
-        if fuse.reduction == "none" or c.EMBEDDING not in table.columns:
-            return table
         reducer = BlockReducer(
             inputCol=c.EMBEDDING,
             outputCol="__reduced",
@@ -74,7 +86,5 @@ def _reduced(ctx: Context, table: DataFrame) -> DataFrame:
             seed=ctx.config.seed,
         )
         reducer.fit(table.where(F.col(c.SPLIT) == c.TRAIN)).write().overwrite().save(place)
-    elif not ctx.models.files.exists(place):
-        return table
     reduced: DataFrame = BlockReducerModel.load(place).transform(table)
     return reduced.drop(c.EMBEDDING).withColumnRenamed("__reduced", c.EMBEDDING)

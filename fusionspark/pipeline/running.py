@@ -35,6 +35,8 @@ from fusionspark.tables import RunFolder, newest_run
 EXAMPLES = 3
 #: What the manifest says of each stage, as far as it has it.
 _STAGE_FACTS = ("seconds", "seconds_predict", "rows")
+#: What it says of the fusion method.
+_FUSE_FACTS = ("method", "reduction", "auto", "network", "seconds_fit")
 
 
 def run(

@@ -80,8 +80,8 @@ def explain_row(
 
 
 def _explainable(fuse: Mapping[str, Any]) -> bool:
-    """Whether a classifier's input are the blocks as they were made, so that they can be changed and asked."""
-    return fuse.get("method", "concat") == "concat" and fuse.get("reduction", "none") == "none"
+    """Whether classifiers read the blocks as they were made, so that they can be changed and asked."""
+    return (fuse.get("method", "concat"), fuse.get("reduction", "none")) == ("concat", "none")
 
 
 def _rate(represent: dict[str, Any] | None) -> float | None:
