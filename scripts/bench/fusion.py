@@ -8,7 +8,7 @@ Protocols are those stated beside the data: clothing in 5 folds of 10,000 rows (
 date. The rows go through the stages of the project: collect, prepare and represent once, then for each fold
 what is learnt from training rows (TF-IDF, encoding), the stage fuse with each method, and a classifier. One
 training row in twenty is held out for choosing the method of a fold; test rows are used for nothing but the
-figures. With --work what was encoded stays there for the next call.
+figures. With --work what was encoded, and folds that are done, stay there for the next call.
 
 The last line is one JSON object. Ends with 1 where a floor is missed.
 """
@@ -160,6 +160,22 @@ def measure(ctx: Context, method: str) -> tuple[dict[str, Any], Context]:
     return {"seconds": round(seconds, 1), **figures(answers)}, ctx
 
 
+def measured_fold(ctx: Context, methods: list[str], name: str) -> dict[str, Any]:
+    """Figures of each method in one fold, the method that its validation rows choose, and the receipt."""
+    found = {}
+    for method in methods:
+        found[method], used = measure(ctx, method)
+        say(f"{method}: {json.dumps(found[method])}")
+    by = "auc" if name in ("clothing", "stocknet") else "accuracy"
+    shape = learnt_fusion.for_shape(used.run.read(c.FEATURE_TABLE))
+    made = receipt.make(used, shape, classify.label_values(shape))
+    return {
+        "chosen": max(methods, key=lambda method: found[method][c.VALIDATION][by]),
+        "figures": found,
+        "receipt": made,
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", required=True, choices=list(FLOORS), dest="name")
@@ -181,25 +197,18 @@ def main() -> int:
         base = Context(spark, config, base_run, facts={"represent": represent})
         prepared = base_run.read(c.PREPARED).drop(c.TFIDF_BLOCK, c.TABLE_BLOCK).persist()
         folds: list[dict[str, Any]] = []
-        receipts = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
-            ctx = fold_context(base, prepared, split, number)
-            found = {}
-            for method in methods:
-                found[method], used = measure(ctx, method)
-                test, train = found[method][c.TEST], found[method][c.TRAIN]
-                say(f"fold {number} {method}: test {test}, train {train}, {found[method]['seconds']} s")
-            by = "auc" if options.name in ("clothing", "stocknet") else "accuracy"
-            chosen = max(methods, key=lambda m: found[m][c.VALIDATION][by])
-            folds.append({"chosen": chosen, **found})
-            if not receipts:
-                shape = learnt_fusion.for_shape(used.run.read(c.FEATURE_TABLE))
-                labels = classify.label_values(shape)
-                receipts.append(receipt.make(used, shape, labels))
-                say("receipt:", json.dumps({k: v for k, v in receipts[0].items() if k != "samples"}))
+            done = work / f"fold-{number}-{'-'.join(methods)}.json"
+            if done.exists():
+                fold = json.loads(done.read_text())
+            else:
+                fold = measured_fold(fold_context(base, prepared, split, number), methods, options.name)
+                done.write_text(json.dumps(fold))
+            say(f"fold {number}:", json.dumps(fold["figures"]))
+            folds.append(fold)
         rows = prepared.count()
         spark.stop()
-    result = summary(options.name, methods, folds, receipts[0])
+    result = summary(options.name, methods, folds)
     result |= {
         "set": options.name,
         "rows": rows,
@@ -213,24 +222,24 @@ def main() -> int:
     return 0 if all(result["floors"].values()) else 1
 
 
-def summary(
-    name: str, methods: list[str], folds: list[dict[str, Any]], first: dict[str, Any]
-) -> dict[str, Any]:
+def summary(name: str, methods: list[str], folds: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the folds of each method, and of the one that the validation rows of each fold chose."""
 
     def mean(values: list[float]) -> float:
         return round(float(np.mean(values)), 4)
 
+    figures = [fold["figures"] for fold in folds]
     by_method = {
         method: {
-            **{f"{m}_test": mean([fold[method][c.TEST][m] for fold in folds]) for m in MEASURES},
-            **{f"{m}_train": mean([fold[method][c.TRAIN][m] for fold in folds]) for m in MEASURES},
-            "seconds_training": mean([fold[method]["seconds"] for fold in folds]),
+            **{f"{m}_test": mean([fold[method][c.TEST][m] for fold in figures]) for m in MEASURES},
+            **{f"{m}_train": mean([fold[method][c.TRAIN][m] for fold in figures]) for m in MEASURES},
+            "seconds_training": mean([fold[method]["seconds"] for fold in figures]),
         }
         for method in methods
     }
-    fused = {m: mean([fold[fold["chosen"]][c.TEST][m] for fold in folds]) for m in MEASURES}
-    trained = mean([fold[fold["chosen"]][c.TRAIN]["accuracy"] for fold in folds])
+    chosen = [fold["figures"][fold["chosen"]] for fold in folds]
+    fused = {m: mean([figures[c.TEST][m] for figures in chosen]) for m in MEASURES}
+    trained = mean([figures[c.TRAIN]["accuracy"] for figures in chosen])
     kept = (
         "text_pays",
         "fusion_pays",
@@ -248,7 +257,8 @@ def summary(
         "chosen": [fold["chosen"] for fold in folds],
         **{f"{m}_fused": value for m, value in fused.items()},
         "train_minus_test": round(trained - fused["accuracy"], 4),
-        "receipt": {key: first[key] for key in kept if key in first},
+        "receipts": [{key: fold["receipt"].get(key) for key in kept[:2]} for fold in folds],
+        "receipt": {key: folds[0]["receipt"][key] for key in kept if key in folds[0]["receipt"]},
         "floors": {f"{m} >= {least}": fused[m] >= least for m, least in FLOORS[name].items()},
     }
 
