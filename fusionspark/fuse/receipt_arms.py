@@ -62,7 +62,7 @@ def arms_of(layout: Mapping[str, Span], narrow: Sequence[str], texts: Sequence[s
     arms += [Arm(name, narrow={name: span}) for name, span in flat.items()]
     if len(layout) > 1:
         arms.append(Arm(FUSED, wide, flat))
-    shuffled = tuple(name for name in wide if name in texts)
+    shuffled = tuple(name for name in layout if name in texts)
     if shuffled:
         arms.append(Arm(SHUFFLED, wide, flat, shuffled))
     return arms

@@ -16,7 +16,7 @@ from fusionspark.pipeline.context import Context
 from fusionspark.report.receipt import Answers, receipt
 
 #: Blocks whose columns have a meaning each, and blocks that come from text, as the configuration names them.
-NARROW, TEXTS = ("table",), ("text", "tfidf")
+NARROW, TEXTS = ("table", "statistics"), ("text", "tfidf", "statistics")
 
 
 def make(ctx: Context, joined: DataFrame, labels: list[str]) -> dict[str, Any]:

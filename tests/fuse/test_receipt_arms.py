@@ -25,6 +25,9 @@ def test_arms_are_the_blocks_all_of_them_and_all_with_shuffled_texts():
     assert set(ARMS) == {"text", "table", "fused", "shuffled"}
     assert [arm.name for arm in arms_of({"table": (0, 3)}, ["table"], ["text"])] == ["table"]
     assert [arm.name for arm in arms_of({"text": (0, 3)}, ["table"], ["text"])] == ["text", "shuffled"]
+    # Lengths of texts are columns for trees, and go with their texts.
+    *_, last = arms_of({"text": (0, 3), "lengths": (3, 5)}, ["lengths"], ["text", "lengths"])
+    assert (last.name, last.shuffled, list(last.narrow)) == ("shuffled", ("text", "lengths"), ["lengths"])
 
 
 @pytest.mark.parametrize(
