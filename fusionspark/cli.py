@@ -1,4 +1,4 @@
-"""The command line: ``fusionspark run | replay | score | check | plan | explain | report | ...``."""
+"""The command line: ``fusionspark run | replay | score | rules | check | plan | explain | report | ...``."""
 
 from __future__ import annotations
 
@@ -103,6 +103,40 @@ def replay(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) ->
         manifest = log.manifest = pipeline.replay(spark, config, date, say=_say, note=log.note)
     _figures(manifest)
     _paths(spark, f"{config.output}/runs/{date}")
+
+
+@app.command()
+def rules(
+    conf: Conf,
+    overrides: Overrides = None,
+    run_date: RunDate = None,
+    top: Annotated[int, typer.Option("--top", min=0, max=50, help="Rules to print.")] = 10,
+) -> None:
+    """Find association rules in baskets (columns.basket, columns.item); prints the surest ones."""
+    config = load(conf, overrides or [])
+    date = check_run_date(run_date or today())
+    with opened(config.log, "rules", config.title, date) as log:
+        spark = open_session(config.title, config.spark)
+        from fusionspark import pipeline
+
+        manifest = log.manifest = pipeline.baskets(spark, config, date, say=_say)
+    rows, found = manifest["rows"], manifest["rules"]
+    out.print(
+        f"lines: {rows['in']} in = {rows['out']} out + {rows['quarantined']} quarantined; "
+        f"{found['rows']} baskets"
+    )
+    raised = f" (raised from {found['asked_rows']})" if found["min_rows"] > found["asked_rows"] else ""
+    out.print(
+        f"rules: {found['found']} of {found['tested']} tested; {found['itemsets']} itemsets in at least "
+        f"{found['min_rows']} baskets{raised}"
+    )
+    table = Table("if", "then", "baskets", "confidence", "lift", title="Surest rules")
+    for rule in found["top"][:top]:
+        sides = [Text(", ".join(rule[side])) for side in ("antecedent", "consequent")]
+        table.add_row(*sides, str(rule["rows"]), f"{rule['confidence']:.3f}", f"{rule['lift']:.2f}")
+    if found["top"] and top:
+        out.print(table)
+    _paths(spark, f"{config.output}/rules/{date}")
 
 
 @app.command()

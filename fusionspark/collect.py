@@ -142,6 +142,8 @@ def check_columns(
         ("numeric", columns.numeric, number, "a number, boolean or string of digits"),
         ("categorical", columns.categorical, atomic, "a plain value"),
         ("date", [columns.date] if columns.date else [], moment, "date, timestamp or string"),
+        ("basket", [columns.basket] if columns.basket else [], atomic, "a plain value"),
+        ("item", [columns.item] if columns.item else [], atomic, "a plain value"),
         ("label", [columns.label] if columns.label and need_label else [], atomic, "a plain value"),
     ]
     types = {name: df.schema[name].dataType for name in _own(df)}

@@ -79,6 +79,8 @@ EMBEDDINGS = "embeddings"
 FEATURE_TABLE = "features"
 PREDICTIONS = "predictions"
 CLUSTERS = "clusters"
+RULES = "rules"
+ANOMALIES = "anomalies"
 QUARANTINE = "quarantine"
 
 # Fixed columns of each table; user columns come after them.
@@ -96,4 +98,14 @@ PREDICTIONS_DDL = (
     f"{SCORES} map<string,double>"
 )
 CLUSTERS_DDL = f"{ROW_ID} string, {CLUSTER} int, {DISTANCE} double"
+#: One row a rule, the first ones most worth reading; see `fusionspark.mine.rules.Rule`.
+RULES_DDL = (
+    "rank int, antecedent array<string>, consequent array<string>, rows bigint, support double, "
+    "confidence double, lift double, leverage double, conviction double, improvement double, p_value double, "
+    "q_value double, crosses boolean"
+)
+#: ``score`` is the share of the training rows that are less odd; ``parts`` a p-value a detector.
+ANOMALIES_DDL = (
+    f"{ROW_ID} string, score double, flagged boolean, parts map<string,double>, reasons array<string>"
+)
 QUARANTINE_DDL = f"{ROW_ID} string, {STAGE} string, {REASON} string, {INPUT} string"

@@ -96,9 +96,16 @@ def test_a_whole_run_learns_what_the_text_says_and_accounts_for_every_row(spark,
     assert embeddings["empty"]["embedding"] is None
     assert embeddings["empty"]["status"] == "empty"
     assert {row["model_digest"] for row in embeddings.values()} == {represent["model_digest"]}
-    for name in ("collected", "prepared", "embeddings", "features", "predictions", "clusters"):
+    for name in ("collected", "prepared", "embeddings", "features", "predictions", "clusters", "anomalies"):
         assert len(table(spark, config, name)) == 61, name
     assert "logistic_regression" in (run / "report.html").read_text()
+    assert manifest["rules"]["rows"] == 61
+    assert 0 < len(manifest["rules"]["top"]) <= manifest["rules"]["found"]
+    assert all(rule["lift"] > 1 and rule["improvement"] > 0 for rule in manifest["rules"]["top"])
+    assert manifest["anomalies"]["rows"] == 61
+    assert sum(row["flagged"] for row in table(spark, config, "anomalies").values()) == len(
+        manifest["anomalies"]["top"]
+    )
 
 
 def test_a_run_says_why(finished):
@@ -175,8 +182,10 @@ def test_the_same_rows_in_another_layout_end_in_the_same_tables(spark, tmp_path,
     spark.read.parquet(config.source.path).orderBy("n").repartition(5).write.parquet(shuffled)
     again = settings(shuffled, tmp_path / "again", tiny_bert)
     pipeline.run(spark, again, DATE, say=lambda line: None)
-    for name in ("prepared", "clusters", "predictions", "quarantine"):
+    for name in ("prepared", "clusters", "predictions", "anomalies", "quarantine"):
         assert table(spark, again, name) == table(spark, config, name), name
+    rules = [RunFolder(spark, f"{c.output}/runs", DATE).read("rules").collect() for c in (again, config)]
+    assert rules[0] == rules[1] != []
 
 
 @pytest.mark.slow
@@ -199,6 +208,9 @@ def test_score_applies_the_newest_run_to_rows_without_labels(spark, tmp_path, ti
         assert row["split"] == "score"
         assert row["prediction"] == before[row_id]["prediction"]
         assert row["scores"] == pytest.approx(before[row_id]["scores"], abs=1e-5)
+    odd = table(spark, config, "anomalies")
+    assert all(row == odd[i] for i, row in table(spark, config, "anomalies", "scores").items())
+    assert scored["rules"]["of"] == DATE, "taken over like the models"
 
 
 def test_another_model_at_score_time_is_refused(spark, tmp_path, finished):

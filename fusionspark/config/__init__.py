@@ -7,7 +7,7 @@ from fusionspark.config.columns import Columns
 from fusionspark.config.contract import ColumnContract, Contract
 from fusionspark.config.credentials import REDACTED, without_user_info
 from fusionspark.config.log import Log
-from fusionspark.config.mine import Every
+from fusionspark.config.mine import Every, Rules
 from fusionspark.config.plan import Plan
 from fusionspark.config.prepare import Prepare, Split
 from fusionspark.config.represent import SPEED_ONLY, Represent
@@ -28,6 +28,7 @@ __all__ = [
     "Plan",
     "Prepare",
     "Represent",
+    "Rules",
     "Source",
     "Split",
     "without_user_info",

@@ -17,6 +17,8 @@ class Columns(Section):
     categorical: Names = []
     date: str | None = None
     label: str | None = None
+    basket: str | None = None
+    item: str | None = None
 
     @model_validator(mode="after")
     def _parts_do_not_collide(self) -> Columns:
@@ -35,6 +37,19 @@ class Columns(Section):
         twice = sorted({name for name in structured if structured.count(name) > 1})
         if twice:
             raise ValueError(f"columns: {twice[0]!r} is listed twice among numeric and categorical")
+        if self.basket or self.item:
+            return self._basket_alone()
         if not (self.text or structured):
             raise ValueError("columns: name at least one text, numeric or categorical column")
+        return self
+
+    def _basket_alone(self) -> Columns:
+        if not (self.basket and self.item):
+            raise ValueError("columns: basket and item go together: one names the basket, one what is in it")
+        others = [name for name in Columns.model_fields if name not in ("basket", "item")]
+        named = [name for name in others if getattr(self, name)]
+        if named:
+            raise ValueError(
+                f"columns.{named[0]}: lines of baskets have no such part; leave out it, or basket and item"
+            )
         return self

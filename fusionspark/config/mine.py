@@ -30,6 +30,34 @@ class Cluster(Section):
     max_iter: int = Field(20, ge=1)
 
 
+class Rules(Section):
+    """Association rules across text and table, or within baskets."""
+
+    enabled: bool = True
+    min_support: float = Field(0.01, gt=0, le=1)
+    min_rows: int = Field(10, ge=1)
+    min_confidence: float = Field(0.3, ge=0, le=1)
+    max_antecedent: int = Field(3, ge=1)
+    max_itemsets: int = Field(50_000, ge=1)
+    max_rules: int = Field(500, ge=1)
+    correction: Literal["benjamini_hochberg", "holm"] = "benjamini_hochberg"
+    alpha: float = Field(0.05, gt=0, le=1)
+    bins: int = Field(4, ge=2)
+    topics: int = Field(8, ge=0)
+    phrases: int = Field(40, ge=0)
+    sample: int = Field(200_000, ge=1)
+
+
+class Anomalies(Section):
+    """Rows unlike the others."""
+
+    enabled: bool = True
+    share: float = Field(0.01, gt=0, lt=1)
+    trees: int = Field(100, ge=1)
+    sample: int = Field(20_000, ge=2)
+    min_peers: int = Field(20, ge=2)
+
+
 class Every(Section):
     """Models are made anew when they are so many days old."""
 
@@ -52,10 +80,12 @@ Retrain = Annotated[Literal["always", "never", "on_drift"] | Every, BeforeValida
 
 
 class Mine(Section):
-    """Classification and clustering."""
+    """Classification, clustering, association rules and anomalies."""
 
     retrain: Retrain = "always"
     drift_psi: float = Field(0.2, gt=0)
     partitions: int = Field(4, ge=1)
     classify: Classify = Classify()
     cluster: Cluster = Cluster()
+    rules: Rules = Rules()
+    anomalies: Anomalies = Anomalies()

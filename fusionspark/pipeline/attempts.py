@@ -16,7 +16,10 @@ LEFT_BY = {
     "prepare": (c.PREPARED, "models/prepare"),
     "represent": (c.EMBEDDINGS,),
     "fuse": (c.FEATURE_TABLE, "models/fuse"),
-    "mine": (c.PREDICTIONS, c.CLUSTERS, "models/classify", "models/cluster"),
+    "mine": (
+        *(c.PREDICTIONS, c.CLUSTERS, c.RULES, c.ANOMALIES),
+        *("models/classify", "models/cluster", "models/anomalies"),
+    ),
     "report": (),
 }
 

@@ -12,11 +12,14 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.mine import classify, cluster
 from fusionspark.pipeline import learnt_fusion
+from fusionspark.pipeline.anomalies_stage import anomalies
 from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.row_view import row_view
+from fusionspark.pipeline.rules_stage import rules
 
 
 def mine(ctx: Context) -> dict[str, Any]:
-    """Write the tables `predictions` and `clusters`."""
+    """Write the tables `predictions`, `clusters`, `rules` and `anomalies`."""
     settings = ctx.config.mine
     features = ctx.run.read(c.FEATURE_TABLE)
     shape, answers = learnt_fusion.for_shape(features), learnt_fusion.own_answers(ctx, features)
@@ -68,9 +71,15 @@ def mine(ctx: Context) -> dict[str, Any]:
         clusters = ctx.run.write(cluster.assign(grouping, shape), c.CLUSTERS)
         rows = clusters.count()
         silhouette, used = cluster.silhouette(clusters, shape, rows)
+    seconds_predict = round(time.monotonic() - started, 3)
+    with row_view(ctx) as view:
+        with progress.stage(ctx.spark, "mine: rules"):
+            found_rules = rules(ctx, view)
+        with progress.stage(ctx.spark, "mine: anomalies"):
+            found_anomalies = anomalies(ctx, view)
     return {
         "rows": rows,
-        "seconds_predict": round(time.monotonic() - started, 3),
+        "seconds_predict": seconds_predict,
         "labels": labels,
         "classifiers": [*[one.algorithm for one in classifiers], *by_itself],
         "cluster": {
@@ -79,4 +88,6 @@ def mine(ctx: Context) -> dict[str, Any]:
             "silhouette": silhouette,
             "silhouette_rows": used,
         },
+        "rules": found_rules,
+        "anomalies": found_anomalies,
     }

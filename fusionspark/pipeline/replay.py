@@ -28,7 +28,9 @@ from fusionspark.tables import RunFolder
 #: Table of a replay with the rows it sends through the stages, as the source has them.
 REPLAYED = "replayed"
 #: Tables of a run that the rows join which pass now.
-JOINED = (c.COLLECTED, c.PREPARED, c.EMBEDDINGS, c.FEATURE_TABLE, c.PREDICTIONS, c.CLUSTERS)
+JOINED = (c.COLLECTED, c.PREPARED, c.EMBEDDINGS, c.FEATURE_TABLE, c.PREDICTIONS, c.CLUSTERS, c.ANOMALIES)
+#: Tables that are not of rows, and stay what the models' own night made them.
+KEPT = (c.RULES,)
 #: Sections that a replay may not change: the run's models and the rows that passed were made with them.
 FIXED = ("columns", "split", "prepare", "represent", "fuse")
 #: Counts of `represent` that are of the work done, and so add up.
@@ -242,6 +244,9 @@ def _merge(merged: Context, part: Context, before: RunFolder) -> None:
         if part.run.files.exists(part.run.table_path(name)):
             rows = rows.unionByName(part.run.read(name), allowMissingColumns=True)
         merged.run.write(rows, name)
+    for name in KEPT:
+        if before.files.exists(before.table_path(name)):
+            merged.run.write(before.read(name), name)
     merged.run.write(part.run.read(c.QUARANTINE), c.QUARANTINE)
     before.files.copy(f"{before.place}/models", f"{merged.run.place}/models")
 

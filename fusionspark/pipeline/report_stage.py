@@ -12,8 +12,10 @@ from fusionspark.pipeline.explain.of_run import explain_run
 from fusionspark.pipeline.learnt_fusion import for_shape
 from fusionspark.report import ageing
 from fusionspark.report import metrics as measuring
+from fusionspark.report.anomaly_summary import summary
 from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
+from fusionspark.report.rule_summary import top_rules
 
 
 def report(ctx: Context) -> dict[str, Any]:
@@ -45,6 +47,10 @@ def report(ctx: Context) -> dict[str, Any]:
         facts["cluster"]["map"] = project(
             features, clusters, prepared, sample=settings.map_sample, seed=ctx.config.seed
         )
+    if mined.get("rules"):
+        facts["rules"] = {**mined["rules"], "top": top_rules(ctx.run.read(c.RULES))}
+    if mined.get("anomalies"):
+        facts["anomalies"] = {**mined["anomalies"], **summary(ctx.run.read(c.ANOMALIES), prepared)}
     with progress.stage(ctx.spark, "report: explain"):
         facts["explain"] = explain_run(ctx, facts.get("best"))
     return facts

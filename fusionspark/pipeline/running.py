@@ -71,6 +71,7 @@ def run(
     """
     home = RunFolder(spark, f"{config.output}/runs", check_run_date(run_date), config.table_format)
     _check_order(first, last, full)
+    _check_no_baskets(config)
     start, stop = c.STAGES.index(first), c.STAGES.index(last) + 1
     # What cannot be opened must cost nothing that is there.
     source = None if start else open_source(spark, config, run_date)
@@ -110,6 +111,15 @@ def run(
         retire(home, old, say)
         track.track(ctx, manifest, say)
         return manifest
+
+
+def _check_no_baskets(config: Config) -> None:
+    if config.columns.basket:
+        raise ConfigError(
+            "columns.basket",
+            f"{config.columns.basket!r} makes baskets of the lines, and a run wants one row for each",
+            remedy="use `fusionspark rules`, or name text, numeric and categorical columns instead",
+        )
 
 
 def _check_order(first: str, last: str, full: bool) -> None:
@@ -170,6 +180,7 @@ def score(
     ModelMismatchError
         The language model is not the one that the classifiers were trained on.
     """
+    _check_no_baskets(config)
     newest = newest_run(spark, f"{config.output}/runs", config.table_format)
     if newest is None:
         raise ConfigError(
@@ -236,7 +247,9 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "receipt": report["receipt"],
         "cluster": report["cluster"],
         "best": report.get("best"),
-        "quarantine": {"reasons": _reasons(quarantine)},
+        "rules": report.get("rules"),
+        "anomalies": report.get("anomalies"),
+        "quarantine": {"reasons": reasons(quarantine)},
         "config": ctx.config.redacted(),
     }
     pages = {}
@@ -253,7 +266,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
     return ctx.run.publish(manifest, {REPORT: render(manifest, language=ctx.config.report.language), **pages})
 
 
-def _reasons(quarantine: DataFrame) -> list[dict[str, Any]]:
+def reasons(quarantine: DataFrame) -> list[dict[str, Any]]:
     """Rows of each stage and reason, most first, with the first row ids as examples."""
     groups = Window.partitionBy(c.STAGE, c.REASON)
     numbered = quarantine.select(

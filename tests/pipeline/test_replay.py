@@ -91,7 +91,7 @@ def test_rows_that_were_mended_join_the_run_and_the_others_stay_with_their_reaso
     left = table("quarantine")
     assert left == {row_id: quarantined[row_id] for row_id in left}
     assert {row["reason"] for row in left.values()} == {"duplicate key", "null key", "not finite: n"}
-    for name in ("collected", "prepared", "embeddings", "features", "predictions", "clusters"):
+    for name in ("collected", "prepared", "embeddings", "features", "predictions", "clusters", "anomalies"):
         assert set(table(name)) == {*before, "inf", "hill"}, name
     after = table("predictions")
     assert {row_id: after[row_id] for row_id in before} == before, "rows that had passed are as they were"
@@ -101,6 +101,10 @@ def test_rows_that_were_mended_join_the_run_and_the_others_stay_with_their_reaso
     held_out = [splits["logistic_regression"]["test"] for splits in (first["classify"], replayed["classify"])]
     assert held_out[0] == held_out[1]
     assert replayed["represent"]["failed"] == 0
+    assert {k: v for k, v in replayed["rules"].items() if k != "seconds"} == {
+        k: v for k, v in first["rules"].items() if k != "seconds"
+    }
+    assert replayed["anomalies"]["rows"] == 32
     assert replayed["splits"]["score"] == 2
 
     assert again(settings()) == replayed, "a second time changes nothing"

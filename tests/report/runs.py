@@ -197,6 +197,23 @@ def realistic(points: int = 800) -> dict[str, Any]:
         "best": "logistic_regression",
         "receipt": _receipt(),
         "cluster": {"k": 5, "silhouette": 0.118, "sizes": sizes, "clusters": clusters, "map": dots},
+        "rules": {
+            "rows": 975, "items": 91, "itemsets": 8094, "min_rows": 15, "asked_rows": 10, "tested": 22774,
+            "redundant": 3959, "found": 7098, "crossing": 4034, "correction": "holm", "of": "2026-03-01",
+            "top": [
+                {
+                    "antecedent": ["topic: pill, period"], "consequent": ["condition = Birth Control"],
+                    "rows": 97, "support": 0.1, "confidence": 1.0, "lift": 3.5, "leverage": 0.07,
+                    "conviction": None, "q_value": 7e-42, "crosses": True,
+                }
+            ],
+        },
+        "anomalies": {
+            "rows": 975, "flagged": 9, "share": 0.01,
+            "top": [
+                {"row_id": "r9", "score": 0.9987, "reasons": ["usefulCount = 900 is odd"], "text": "Well."}
+            ],
+        },
         "quarantine": {
             "reasons": [
                 {"stage": stage, "reason": reason, "rows": len(examples), "examples": examples}
@@ -261,6 +278,8 @@ def hostile() -> dict[str, Any]:
         cluster["labels"] = {SCRIPT: 1}
         cluster["typical"] = [{"row_id": IMAGE, "text": f"{SCRIPT}\x00\ud800"}]
     run["quarantine"]["reasons"] = [{"stage": SCRIPT, "reason": IMAGE, "rows": 1, "examples": [SCRIPT, BIDI]}]
+    run["rules"]["top"][0] |= {"antecedent": [SCRIPT], "consequent": [IMAGE, BIDI]}
+    run["anomalies"]["top"][0] |= {"row_id": IMAGE, "reasons": [SCRIPT], "text": BIDI}
     run["config"] = {SCRIPT: {IMAGE: BIDI}}
     run["versions"] = {SCRIPT: "</style><script>window.broken = true</script>"}
     run["represent"]["model"] = SCRIPT

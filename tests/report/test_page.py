@@ -15,6 +15,7 @@ from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.report.display import flattened, visible
 from fusionspark.report.page import render, script_json, write
 from fusionspark.report.phrases import Words, all_phrases
+from fusionspark.report.sections import BUILDERS
 from fusionspark.report.sections.summary import build as summary
 
 
@@ -115,18 +116,16 @@ def test_every_key_may_be_missing():
             else:
                 run[key] = value
             _sections(run)
-    for part in ("represent", "cluster", "quarantine", "rows", "receipt", "explain"):
+    for part in ("represent", "cluster", "quarantine", "rows", "receipt", "explain", "rules", "anomalies"):
         for key in whole[part]:
             for value in (None, "text", [None], {"a": None}):
                 _sections({**whole, part: {**whole[part], key: value}})
 
 
 def _sections(run):
-    from fusionspark.report.sections import BUILDERS
-
     built = [build(run, Words("en")) for build in BUILDERS]
-    # History and receipt alone may have nothing to say.
-    assert len([section for section in built if section is not None]) >= len(BUILDERS) - 2
+    # History, receipt, rules and anomalies alone may have nothing to say.
+    assert len([section for section in built if section is not None]) >= len(BUILDERS) - 3
     return built
 
 
@@ -269,3 +268,13 @@ def test_rendering_loads_no_pyspark():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_rules_and_anomalies_say_how_they_came_about():
+    page = render(realistic(points=20))
+    for said in ("topic: pill, period", "condition = Birth Control", "∞", "raised to", "2026-03-01"):
+        assert said in page
+    for said in ("usefulCount = 900 is odd", "0.9987"):
+        assert said in page
+    bare = render({"title": "no rules"})
+    assert "Association rules" not in bare

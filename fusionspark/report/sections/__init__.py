@@ -8,6 +8,7 @@ from typing import Any
 from fusionspark.report.blocks import Section
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections import (
+    anomalies,
     classification,
     clusters,
     data,
@@ -15,6 +16,7 @@ from fusionspark.report.sections import (
     explanations,
     history,
     receipt,
+    rules,
     setup,
     summary,
 )
@@ -28,6 +30,8 @@ BUILDERS: tuple[Callable[[Mapping[str, Any], Words], Section | None], ...] = (
     classification.build,
     explanations.build,
     clusters.build,
+    rules.build,
+    anomalies.build,
     history.build,
     setup.build,
 )

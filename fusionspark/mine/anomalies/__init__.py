@@ -1,0 +1,1 @@
+"""Anomalies: rows unlike the others in numbers, categories or text, or whose text does not fit the table."""
