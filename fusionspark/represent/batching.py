@@ -87,7 +87,7 @@ def plan(lengths: IntArray, budget: int) -> Iterator[NDArray[np.int64]]:
 
     Notes
     -----
-    A batch that holds a quarter of the budget ends where padding would pass `_PADDING` of it: a network
+    A batch that holds an eighth of the budget ends where padding would pass `_PADDING` of it: a network
     that pads then computes nearly real tokens only, and one that does not loses nothing on batches of
     that size.
     """
@@ -99,7 +99,7 @@ def plan(lengths: IntArray, budget: int) -> Iterator[NDArray[np.int64]]:
         real = np.cumsum(lengths[order[start : start + size]], dtype=np.int64)
         padded = longest * np.arange(1, len(real) + 1)
         # Sorted lengths: once a batch is loose, every longer one is.
-        loose = (real < (1 - _PADDING) * padded) & (real >= budget // 4)
+        loose = (real < (1 - _PADDING) * padded) & (real >= budget // 8)
         size = max(1, int(np.argmax(loose))) if loose.any() else size
         yield order[start : start + size]
         start += size
