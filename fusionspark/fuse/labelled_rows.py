@@ -32,8 +32,11 @@ def class_column(label: str, labels: Sequence[str]) -> Column:
     """Return the place of each row's label among ``labels``; null for others."""
     from pyspark.sql import functions as F
 
-    place = F.array_position(F.array(*[F.lit(name) for name in labels]), F.col(f"`{label}`").cast("string"))
-    return F.when(place > 0, (place - 1).cast("int"))
+    # A plain CASE: array_position takes no column as value before Spark 4.
+    value, place = F.col(f"`{label}`").cast("string"), F.when(F.lit(False), -1)
+    for number, name in enumerate(labels):
+        place = place.when(value == F.lit(name), number)
+    return place
 
 
 def rows_for_fit(

@@ -125,11 +125,13 @@ def own_answers(ctx: Context, features: DataFrame) -> DataFrame | None:
         return None
     known = F.array(*[F.lit(label) for label in ctx.facts["fuse"]["labels"]])
     said = F.col(c.ANSWER)
+    # As SQL: the function takes no column as value before Spark 4.
+    likeliest = F.expr(f"array_position({c.ANSWER}, array_max({c.ANSWER}))")
     return features.select(
         c.ROW_ID,
         c.SPLIT,
         c.LABEL,
         F.lit(ctx.facts["fuse"]["method"]).alias(c.ALGORITHM),
-        F.element_at(known, F.array_position(said, F.array_max(said)).cast("int")).alias(c.PREDICTION),
+        F.element_at(known, likeliest.cast("int")).alias(c.PREDICTION),
         F.map_from_arrays(known, said).alias(c.SCORES),
     )
