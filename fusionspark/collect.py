@@ -12,13 +12,18 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from fusionspark.columns import CONTENT_HASH, INPUT, LABEL, REASON, ROW_ID, STAGE, TEXT
+from fusionspark.columns import CONTENT_HASH, INPUT, LABEL, PICTURE, REASON, ROW_ID, STAGE, TEXT
 from fusionspark.config import Columns, Contract, Source, without_user_info
 from fusionspark.contract.rules import row_rules, typed
 from fusionspark.errors import ConfigError, DataContractError, nearest
+from fusionspark.files import Files
 
 #: What CSV needs to read real exports: a header, quoted line breaks, quotes doubled inside quotes.
 CSV_OPTIONS = {"header": True, "multiLine": True, "escape": '"'}
+
+#: A folder of pictures as a source: what Spark calls it, and which files are pictures.
+IMAGE_FOLDER = "image_folder"
+_PICTURE_FILES = "*.{png,PNG,jpg,JPG,jpeg,JPEG,gif,GIF,bmp,BMP,webp,WEBP,tif,TIF,tiff,TIFF}"
 
 _CONTENT = "__content"
 _RAW_ID = "__raw_id"
@@ -48,9 +53,11 @@ def read_source(spark: SparkSession, source: Source) -> DataFrame:
 def open_as_is(spark: SparkSession, source: Source) -> DataFrame:
     """Open the source lazily, with its own columns."""
     options: dict[str, Any] = {**(CSV_OPTIONS if source.format == "csv" else {}), **source.options}
-    reader = spark.read.format(source.format).options(**options)
     place = place_of(source)
+    reader = spark.read.format(source.format).options(**options)
     try:
+        if source.format == IMAGE_FOLDER:
+            return _image_folder(spark, source)
         return reader.load(source.path) if source.path is not None else reader.load()
     except (AnalysisException, IllegalArgumentException, Py4JJavaError) as error:
         raise ConfigError(
@@ -58,6 +65,31 @@ def open_as_is(spark: SparkSession, source: Source) -> DataFrame:
             f"cannot be opened as {source.format} ({_first_line(error)})",
             remedy="check source.path, source.format and source.options",
         ) from None
+
+
+def _image_folder(spark: SparkSession, source: Source) -> DataFrame:
+    """Pictures below ``source.path``: ``path``, ``name`` below it, ``folder``, ``bytes`` and ``modified``.
+
+    With the option ``content: true`` the bytes themselves come too, as ``content``: for pictures on a file
+    system that workers cannot open paths of.
+    """
+    content = bool(source.options.get("content", False))
+    options = {name: value for name, value in source.options.items() if name != "content"}
+    defaults: dict[str, Any] = {"recursiveFileLookup": True, "pathGlobFilter": _PICTURE_FILES}
+    files = spark.read.format("binaryFile").options(**{**defaults, **options}).load(source.path)
+    path = F.col("path")
+    name = path
+    if isinstance(source.path, str):
+        root = Files(spark).absolute(source.path).rstrip("/")
+        name = F.substring_index(path, f"{root}/", -1)
+    return files.select(
+        path,
+        name.alias("name"),
+        F.element_at(F.split(path, "/"), -2).alias("folder"),
+        F.col("length").alias("bytes"),
+        F.col("modificationTime").alias("modified"),
+        *([F.col("content")] if content else []),
+    )
 
 
 def derive(df: DataFrame, source: Source, *, keep: bool = False) -> DataFrame:
@@ -135,10 +167,12 @@ def check_columns(
     """
     number = (T.NumericType, T.BooleanType, T.StringType)
     atomic = (T.AtomicType,)
+    picture = (T.StringType, T.BinaryType)
     moment = (T.DateType, T.TimestampType, T.TimestampNTZType, T.StringType)
     wanted: list[tuple[str, Iterable[str], tuple[type, ...], str]] = [
         ("key", columns.key, atomic, "a plain value"),
         ("text", columns.text, (T.StringType,), "string"),
+        ("image", [columns.image] if columns.image else [], picture, "string (a path) or binary"),
         ("numeric", columns.numeric, number, "a number, boolean or string of digits"),
         ("categorical", columns.categorical, atomic, "a plain value"),
         ("date", [columns.date] if columns.date else [], moment, "date, timestamp or string"),
@@ -158,7 +192,8 @@ def check_columns(
                     allowed=", ".join(types),
                     remedy="mend the name, or make the column with source.derive",
                 )
-            if not isinstance(types[name], allowed) or isinstance(types[name], T.BinaryType):
+            bytes_where_a_value_belongs = isinstance(types[name], T.BinaryType) and part != "image"
+            if not isinstance(types[name], allowed) or bytes_where_a_value_belongs:
                 raise ConfigError(
                     f"key 'columns.{part}'",
                     f"column {name!r} of {place} is {types[name].simpleString()}",
@@ -288,6 +323,7 @@ def collect(
         raw_id.alias(ROW_ID),
         label.alias(LABEL),
         text.alias(TEXT),
+        *([at(columns.image).alias(PICTURE)] if columns.image else []),
         *[numbers[name].alias(name) for name in columns.numeric],
         *[
             F.nullif(F.trim(value(name).cast("string")), F.lit("")).alias(name)

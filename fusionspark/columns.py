@@ -17,12 +17,17 @@ CONTENT_HASH = "content_hash"
 CLEAN_TEXT = "clean_text"
 TOKENS = "tokens"
 
+# A picture: as it was collected (a path or bytes), then checked and reduced; and what is wrong with it.
+PICTURE = "picture"
+PROBLEM = "problem"
+
 # What the language model says about a text.
 EMBEDDING = "embedding"
 N_TOKENS = "n_tokens"
 TRUNCATED = "truncated"
 STATUS = "status"
 MODEL_DIGEST = "model_digest"
+IMAGE_EMBEDDING = "image_embedding"
 
 # A vector in the embedding store: sha-256 (32 bytes) of its content, its bytes and what they are multiplied
 # by, and the segment (one append to the store) that holds it.
@@ -68,14 +73,16 @@ RESERVED = frozenset(
     {
         ROW_ID, SPLIT, LABEL, TEXT, CONTENT_HASH, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
         MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, JOINED, ANSWER, ALGORITHM, PREDICTION, SCORES,
-        CLUSTER, DISTANCE, STAGE, REASON, INPUT,
+        CLUSTER, DISTANCE, STAGE, REASON, INPUT, PICTURE, PROBLEM, IMAGE_EMBEDDING,
     }
 )  # fmt: skip
 
 # Table names, which are folder names in a run.
 COLLECTED = "collected"
 PREPARED = "prepared"
+PICTURES = "pictures"
 EMBEDDINGS = "embeddings"
+IMAGE_EMBEDDINGS = "image_embeddings"
 FEATURE_TABLE = "features"
 PREDICTIONS = "predictions"
 CLUSTERS = "clusters"
@@ -90,6 +97,7 @@ EMBEDDINGS_DDL = (
     f"{ROW_ID} string, {EMBEDDING} array<float>, {N_TOKENS} int, {TRUNCATED} boolean, "
     f"{STATUS} string, {MODEL_DIGEST} string"
 )
+PICTURES_DDL = f"{ROW_ID} string, {PICTURE} binary, {PROBLEM} string, {KEY} binary"
 STORED_DDL = (
     f"{KEY} binary, {VECTOR} binary, {SCALE} float, {N_TOKENS} int, {TRUNCATED} boolean, {STATUS} string"
 )

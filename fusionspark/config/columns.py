@@ -13,6 +13,7 @@ class Columns(Section):
 
     key: Names = []
     text: Names = []
+    image: str | None = None
     numeric: Names = []
     categorical: Names = []
     date: str | None = None
@@ -39,8 +40,8 @@ class Columns(Section):
             raise ValueError(f"columns: {twice[0]!r} is listed twice among numeric and categorical")
         if self.basket or self.item:
             return self._basket_alone()
-        if not (self.text or structured):
-            raise ValueError("columns: name at least one text, numeric or categorical column")
+        if not (self.text or structured or self.image):
+            raise ValueError("columns: name at least one text, image, numeric or categorical column")
         return self
 
     def _basket_alone(self) -> Columns:

@@ -26,6 +26,14 @@ class Split(Section):
         return self
 
 
+class Pictures(Section):
+    """What a picture may be, and what it is reduced to."""
+
+    max_bytes: int = Field(50_000_000, ge=1)
+    max_pixels: int = Field(50_000_000, ge=1)
+    side: int = Field(256, ge=1)
+
+
 class Prepare(Section):
     """Text cleaning, TF-IDF and the encoding of structured columns."""
 
@@ -34,3 +42,4 @@ class Prepare(Section):
     tfidf_min_rows: int = Field(2, ge=1)
     tfidf_ngrams: int = Field(1, ge=1, le=3)
     max_categories: int = Field(100, ge=1)
+    pictures: Pictures = Pictures()

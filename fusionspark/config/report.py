@@ -43,3 +43,4 @@ class Report(Section):
     explain: Explain = Explain()
     mlflow: Mlflow = Mlflow()
     receipt: Receipt = Receipt()
+    pictures: int = Field(24, ge=0, le=100)

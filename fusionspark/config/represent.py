@@ -9,7 +9,7 @@ from pydantic import Field
 from fusionspark.config.section import Section
 
 #: Keys of ``represent`` that say how the encoder is driven: its vectors stay the same beyond rounding.
-SPEED_ONLY = ("token_budget", "window", "rows_per_task", "device", "gpu_amount", "cache_dir")
+SPEED_ONLY = ("token_budget", "window", "rows_per_task", "device", "gpu_amount", "cache_dir", "image_batch")
 
 
 class Quality(Section):
@@ -35,6 +35,8 @@ class Represent(Section):
     window: int = Field(10000, ge=1)
     long_text: Literal["truncate", "chunk_mean", "error"] = "truncate"
     rows_per_task: int = Field(250, ge=1)
+    image_model: str = "efficientnet-lite0"
+    image_batch: int = Field(32, ge=1)
 
 
 class Store(Section):

@@ -21,6 +21,7 @@ class Source(Section):
     options: dict[str, str | int | float | bool] = {}
     derive: dict[str, str] = {}
     where: str | None = None
+    image_root: str = ""
     snapshot: Literal["newest", "exact"] = "newest"
     date_column: str | None = None
     days: int = Field(1, ge=0)

@@ -15,7 +15,7 @@ from fusionspark.pipeline.context import Context
 from fusionspark.represent.one_model import check_one_model
 from fusionspark.tables import ordered_for_fit
 
-_BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK}
+_BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK, "image": c.IMAGE_EMBEDDING}
 
 
 def fuse(ctx: Context) -> dict[str, Any]:
@@ -33,6 +33,11 @@ def fuse(ctx: Context) -> dict[str, Any]:
         check_one_model(embeddings, c.EMBEDDINGS)
         vectors = embeddings.where(F.col(c.STATUS) != c.FAILED)
         table = table.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
+    if ctx.config.columns.image:
+        embeddings = ctx.run.read(c.IMAGE_EMBEDDINGS)
+        check_one_model(embeddings, c.IMAGE_EMBEDDINGS)
+        vectors = embeddings.where(F.col(c.STATUS) != c.FAILED)
+        table = table.join(vectors.select(c.ROW_ID, F.col(c.EMBEDDING).alias(c.IMAGE_EMBEDDING)), c.ROW_ID)
     table = _reduced(ctx, table)
     weights = ctx.config.fuse.weights.model_dump()
     blocks = {name: column for name, column in _BLOCKS.items() if column in table.columns}

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.config import Config
 from fusionspark.errors import DataContractError
-from fusionspark.pipeline import retrain
+from fusionspark.pipeline import pictures, retrain
 from fusionspark.pipeline.context import Context
 from fusionspark.prepare import split as splitting
 from fusionspark.prepare import stages as preparing
@@ -25,6 +25,8 @@ def prepare(ctx: Context) -> dict[str, Any]:
     """Write the table `prepared`, after fitting what is learnt from training rows."""
     config, columns = ctx.config, ctx.config.columns
     rows = ctx.run.read(c.COLLECTED)
+    if columns.image:
+        rows = pictures.read(ctx, rows)
     facts: dict[str, Any] = {}
     if ctx.scoring:
         rows = rows.withColumn(c.SPLIT, F.lit(SCORED))

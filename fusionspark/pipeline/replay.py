@@ -28,7 +28,10 @@ from fusionspark.tables import RunFolder
 #: Table of a replay with the rows it sends through the stages, as the source has them.
 REPLAYED = "replayed"
 #: Tables of a run that the rows join which pass now.
-JOINED = (c.COLLECTED, c.PREPARED, c.EMBEDDINGS, c.FEATURE_TABLE, c.PREDICTIONS, c.CLUSTERS, c.ANOMALIES)
+JOINED = (
+    c.COLLECTED, c.PICTURES, c.PREPARED, c.EMBEDDINGS, c.IMAGE_EMBEDDINGS, c.FEATURE_TABLE, c.PREDICTIONS,
+    c.CLUSTERS, c.ANOMALIES,
+)  # fmt: skip
 #: Tables that are not of rows, and stay what the models' own night made them.
 KEPT = (c.RULES,)
 #: Sections that a replay may not change: the run's models and the rows that passed were made with them.
@@ -262,13 +265,13 @@ def _facts(merged: Context, part: Context, before: RunFolder, excluded: int) -> 
         "in": facts["collect"]["in"] - excluded,
         "changes": changes(merged.run),
     }
-    facts["prepare"] |= {
-        "rows": rows[c.COLLECTED],
-        "splits": {row[c.SPLIT]: row["count"] for row in splits},
-    }
+    counts = {row[c.SPLIT]: row["count"] for row in splits}
+    facts["prepare"] |= {"rows": sum(counts.values()), "splits": counts}
     if merged.config.columns.text:
-        facts["represent"] |= _represent(merged, part, facts["represent"])
-    facts["fuse"]["rows"] = facts["mine"]["rows"] = rows[c.FEATURE_TABLE]
+        facts["represent"]["represent"] = _represent(merged, part, facts["represent"])
+    if merged.config.columns.image:
+        facts["represent"]["image"] = _image(merged, part, facts["represent"])
+    facts["represent"]["rows"] = facts["fuse"]["rows"] = facts["mine"]["rows"] = rows[c.FEATURE_TABLE]
     silhouette, used = cluster.silhouette(
         merged.run.read(c.CLUSTERS), merged.run.read(c.FEATURE_TABLE), rows[c.FEATURE_TABLE]
     )
@@ -287,9 +290,20 @@ def _represent(merged: Context, part: Context, facts: dict[str, Any]) -> dict[st
         F.count_if(F.col(c.TRUNCATED)).alias("truncated"),
         F.count_if(F.col(c.STATUS) == c.EMPTY).alias("empty"),
         F.count_if(F.col(c.STATUS) == c.FAILED).alias("failed"),
-        F.count("*").alias("rows"),
     ).collect()[0].asDict()  # fmt: skip
-    rows = counts.pop("rows") - counts["failed"]
     then, now = facts["represent"], part.facts.get("represent", {}).get("represent", {})
     work = {name: round(then[name] + now.get(name, 0), 3) for name in _WORK if name in then}
-    return {"rows": rows, "represent": {**then, **counts, **work}}
+    return {**then, **counts, **work}
+
+
+def _image(merged: Context, part: Context, facts: dict[str, Any]) -> dict[str, Any]:
+    prepared = merged.run.read(c.PREPARED).select(c.ROW_ID)
+    keys = merged.run.read(c.PICTURES).join(prepared, c.ROW_ID).select(c.ROW_ID, c.KEY)
+    counts = merged.run.read(c.IMAGE_EMBEDDINGS).join(keys, c.ROW_ID).agg(
+        F.count(c.KEY).alias("pictures"),
+        F.count_distinct(c.KEY).alias("distinct"),
+        F.count_if(F.col(c.STATUS) == c.EMPTY).alias("empty"),
+        F.count_if(F.col(c.STATUS) == c.FAILED).alias("failed"),
+    ).collect()[0].asDict()  # fmt: skip
+    then, now = facts["image"], part.facts.get("represent", {}).get("image") or {}
+    return {**then, **counts, **{name: then[name] + now.get(name, 0) for name in ("encoded", "model_loads")}}

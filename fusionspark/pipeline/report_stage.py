@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyspark.sql import functions as F
+
 from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.pipeline import receipt
@@ -15,6 +17,7 @@ from fusionspark.report import metrics as measuring
 from fusionspark.report.anomaly_summary import summary
 from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
+from fusionspark.report.picture_samples import samples
 from fusionspark.report.rule_summary import top_rules
 
 
@@ -53,4 +56,12 @@ def report(ctx: Context) -> dict[str, Any]:
         facts["anomalies"] = {**mined["anomalies"], **summary(ctx.run.read(c.ANOMALIES), prepared)}
     with progress.stage(ctx.spark, "report: explain"):
         facts["explain"] = explain_run(ctx, facts.get("best"))
+    if ctx.config.columns.image and settings.pictures:
+        predictions = None
+        if facts.get("best"):
+            predictions = ctx.run.read(c.PREDICTIONS).where(F.col(c.ALGORITHM) == facts["best"])
+        shown = samples(
+            ctx.run.read(c.PICTURES), prepared, predictions, most=settings.pictures, seed=ctx.config.seed
+        )
+        facts["pictures"] = {"samples": shown}
     return facts

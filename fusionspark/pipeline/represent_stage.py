@@ -1,8 +1,9 @@
-"""The stage represent: distinct texts through the language model, vectors back to their rows."""
+"""The stage represent: distinct texts and pictures through their models, vectors back to their rows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.config import without_user_info
 from fusionspark.errors import ModelMismatchError
+from fusionspark.pipeline import pictures, quarantine
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.precision_gate import decide
 from fusionspark.pipeline.stored_vectors import fill
@@ -21,11 +23,26 @@ from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding
 
 
 def represent(ctx: Context) -> dict[str, Any]:
-    """Encode each new text once and write one embedding a row; returns the counts of the manifest."""
+    """Encode each new text and picture once and write one embedding a row; returns the manifest's counts."""
+    columns, failed = ctx.config.columns, []
+    facts: dict[str, Any] = {"represent": None, "store": None, "image": None}
+    if columns.text:
+        found, bad = _texts(ctx)
+        facts |= found
+        if bad is not None:
+            failed.append(bad.withColumn(c.REASON, F.lit("the model failed on this text")))
+    if columns.image:
+        facts["image"], bad = pictures.encode(ctx)
+        if bad is not None:
+            failed.append(bad.withColumn(c.REASON, F.lit("the model failed on this picture")))
+    lost = _quarantine(ctx, failed) if columns.text or columns.image else 0
+    return {"rows": ctx.facts["prepare"]["rows"] - lost, **facts}
+
+
+def _texts(ctx: Context) -> tuple[dict[str, Any], DataFrame | None]:
+    """What the manifest says of the texts, and the rows that the model failed on."""
     settings = ctx.config.represent
     prepared = ctx.run.read(c.PREPARED)
-    if not ctx.config.columns.text:
-        return {"rows": 0, "represent": None, "store": None}
     keyed = prepared.select(c.ROW_ID, c.CLEAN_TEXT, F.unhex(F.sha2(F.col(c.CLEAN_TEXT), 256)).alias(c.KEY))
     engine = engine_of(ctx.config)
     decision = decide(ctx, engine, keyed, store_path(ctx.config))
@@ -42,12 +59,10 @@ def represent(ctx: Context) -> dict[str, Any]:
         canary_tolerance=ctx.config.store.canary_tolerance,
     )
     filled = fill(ctx, store, keyed, encoding)
-    _quarantine(ctx, filled.table, filled.failed, prepared)
     seen = encoding.monitor.value
     reused = filled.distinct - filled.encoded
     sums = store.figures()
-    return {
-        "rows": filled.rows - filled.failed,
+    facts = {
         "represent": {
             "texts": filled.texts,
             "distinct": filled.distinct,
@@ -70,6 +85,8 @@ def represent(ctx: Context) -> dict[str, Any]:
         },
         "store": _store_facts(store, seen.get("canary_distance")),
     }
+    bad = filled.table.where(F.col(c.STATUS) == c.FAILED).select(c.ROW_ID) if filled.failed else None
+    return facts, bad
 
 
 def _store_facts(store: EmbeddingStore, distance: float | None) -> dict[str, Any]:
@@ -102,19 +119,14 @@ def _same_model(ctx: Context, digest: str) -> None:
         )
 
 
-def _quarantine(ctx: Context, written: DataFrame, failed: int, prepared: DataFrame) -> None:
-    """Append the texts that the model failed on to the quarantine; the stage run twice leaves them once."""
-    quarantine = ctx.run.read(c.QUARANTINE)
-    kept = quarantine.where(F.col(c.STAGE) != "represent")
-    if not failed and quarantine.where(F.col(c.STAGE) == "represent").isEmpty():
-        return
-    bad = written.where(F.col(c.STATUS) == c.FAILED).select(c.ROW_ID).join(prepared, c.ROW_ID)
-    new = bad.select(
-        c.ROW_ID,
-        F.lit("represent").alias(c.STAGE),
-        F.lit("the model failed on this text").alias(c.REASON),
-        F.to_json(F.struct(F.col(c.CLEAN_TEXT))).alias(c.INPUT),
-    )
-    # A table cannot be overwritten while it is read; these rows are few, so they pass through the driver.
-    everything = ctx.spark.createDataFrame(kept.unionByName(new).collect(), c.QUARANTINE_DDL)
-    ctx.run.write(everything, c.QUARANTINE)
+def _quarantine(ctx: Context, failed: list[DataFrame]) -> int:
+    """Put the rows that a model failed on into quarantine, each once; returns how many there are."""
+    if not failed:
+        quarantine.put(ctx, "represent", None)
+        return 0
+    reasons = reduce(DataFrame.unionByName, failed).groupBy(c.ROW_ID).agg(F.min(c.REASON).alias(c.REASON))
+    new = reasons.join(ctx.run.read(c.PREPARED), c.ROW_ID)
+    named = F.to_json(F.struct(F.col(c.CLEAN_TEXT))).alias(c.INPUT)
+    new = new.select(c.ROW_ID, c.REASON, named)
+    quarantine.put(ctx, "represent", new)
+    return new.count()

@@ -17,6 +17,7 @@ from fusionspark.config import Config, Every
 from fusionspark.errors import ConfigError
 from fusionspark.mine.stability import count_bins, learn_bins, psi
 from fusionspark.pipeline.context import Context, earlier_runs
+from fusionspark.pipeline.pictures import same_image_model
 from fusionspark.represent.loading import EngineSettings, effective_digest
 from fusionspark.tables import RunFolder
 
@@ -136,6 +137,8 @@ def _usable(ctx: Context) -> tuple[RunFolder | None, str]:
 def _same_vectors(config: Config, trainer: RunFolder) -> bool:
     """Whether tonight's texts become vectors of the very model that the saved ones were trained on."""
     trained = (trainer.stage_facts("represent") or {}).get("represent")
+    if not same_image_model(config, trainer.stage_facts("represent") or {}):
+        return False
     if not config.columns.text or not trained:
         return not config.columns.text
     settings = config.represent

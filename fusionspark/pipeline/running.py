@@ -155,8 +155,6 @@ def _event(ctx: Context, stage: str) -> dict[str, Any]:
 
 def _check_limit(ctx: Context, stage: str) -> None:
     """Raise as soon as a stage has put more rows into quarantine than the configuration allows."""
-    if stage == "represent" and ctx.facts[stage]["represent"] is None:
-        return
     rows_in = ctx.facts["collect"]["in"]
     check_quarantine(ctx.config, rows_in, rows_in - ctx.facts[stage]["rows"])
 
@@ -239,6 +237,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         ],
         "represent": ctx.facts["represent"]["represent"],
         "store": ctx.facts["represent"]["store"],
+        "image": ctx.facts["represent"].get("image"),
         "features": ctx.facts["fuse"]["features"],
         "fuse": {key: ctx.facts["fuse"][key] for key in _FUSE_FACTS if key in ctx.facts["fuse"]},
         "labels": ctx.facts["mine"]["labels"],
@@ -249,6 +248,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "best": report.get("best"),
         "rules": report.get("rules"),
         "anomalies": report.get("anomalies"),
+        "pictures": report.get("pictures"),
         "quarantine": {"reasons": reasons(quarantine)},
         "config": ctx.config.redacted(),
     }

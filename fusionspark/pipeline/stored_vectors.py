@@ -18,6 +18,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.errors import DataContractError
 from fusionspark.pipeline.context import Context
+from fusionspark.represent.store.contents import content_of
 from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding, buckets_for
 
 #: Times that a run begins the look-up anew, where a file of the store is torn or a compaction replaced it.
@@ -29,7 +30,7 @@ FEW_ROWS = 1_000_000
 
 @dataclass
 class Filled:
-    """What became of the texts of a run; ``seconds`` has a figure for each part of the work."""
+    """What became of the texts or pictures of a run; ``seconds`` has a figure for each part of the work."""
 
     table: DataFrame
     texts: int = 0
@@ -50,7 +51,9 @@ class Filled:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - started
 
 
-def fill(ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encoding) -> Filled:
+def fill(
+    ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encoding, *, target: str = c.EMBEDDINGS
+) -> Filled:
     """Encode what the store lacks, then write the table of embeddings with what the store gives back.
 
     Fresh vectors are read back too: a vector is the same on the night it was made and on every later one.
@@ -58,7 +61,9 @@ def fill(ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encodi
     Parameters
     ----------
     keyed : DataFrame
-        ``row_id``, ``clean_text`` (null where there is none) and the key of the text.
+        ``row_id``, the content (``clean_text`` or ``picture``, null where there is none) and its key.
+    target : str
+        Name of the table that is written.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def fill(ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encodi
     for attempt in range(1, ATTEMPTS + 1):
         try:
             store.open()
-            lost = _fill_once(ctx, store, keyed, encoding, filled)
+            lost = _fill_once(ctx, store, keyed, encoding, filled, target=target)
         except (PySparkException, Py4JJavaError):
             if attempt == ATTEMPTS or not store.mend():
                 raise
@@ -81,21 +86,28 @@ def fill(ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encodi
             return filled
     raise DataContractError(
         f"store {store.folder.path}",
-        f"{lost} rows have no vector there though their texts were just encoded",
+        f"{lost} rows have no vector there though it was just made",
         remedy="run `fusionspark store verify`; is something else deleting files there?",
     )
 
 
 def _fill_once(
-    ctx: Context, store: EmbeddingStore, keyed: DataFrame, encoding: Encoding, filled: Filled
+    ctx: Context,
+    store: EmbeddingStore,
+    keyed: DataFrame,
+    encoding: Encoding,
+    filled: Filled,
+    *,
+    target: str,
 ) -> int:
     """One attempt; returns the rows whose vector is missing in the store."""
-    texts = keyed.where(F.col(c.KEY).isNotNull()).groupBy(c.KEY, c.CLEAN_TEXT).agg(F.count("*").alias("n"))
+    content = content_of(encoding.settings)
+    texts = keyed.where(F.col(c.KEY).isNotNull()).groupBy(c.KEY, content).agg(F.count("*").alias("n"))
     # With --full nothing counts as known, so that each text is encoded anew into a segment of tonight's.
     paths = [] if ctx.full else store.near(keyed, ctx.facts["prepare"]["rows"])
     known = store.known(paths)
     # Texts that are known are not carried along: on most nights that is nearly all of them.
-    text = F.when(F.col(c.SEGMENT).isNull(), F.col(c.CLEAN_TEXT)).alias(c.CLEAN_TEXT)
+    text = F.when(F.col(c.SEGMENT).isNull(), F.col(content)).alias(content)
     looked_up = texts.join(known, c.KEY, "left").select(c.KEY, "n", c.SEGMENT, text).persist()
     try:
         with filled.timed("lookup"):
@@ -110,7 +122,7 @@ def _fill_once(
         number = 0
         if missing:
             with filled.timed("encode"), _progress(ctx, encoding, missing):
-                new = looked_up.where(F.col(c.SEGMENT).isNull()).select(c.KEY, c.CLEAN_TEXT)
+                new = looked_up.where(F.col(c.SEGMENT).isNull()).select(c.KEY, content)
                 segment = store.append(new, missing, encoding)
             number = segment.number
             paths = [*paths, segment.path]
@@ -118,7 +130,7 @@ def _fill_once(
             held = looked_up.select(c.KEY, F.coalesce(c.SEGMENT, F.lit(number)).alias(c.SEGMENT))
             rows = keyed.select(c.ROW_ID, c.KEY).join(held, c.KEY, "left")
             table = store.vectors(rows, paths, few=ctx.facts["prepare"]["rows"] <= FEW_ROWS)
-            filled.table = ctx.run.write(table, c.EMBEDDINGS)
+            filled.table = ctx.run.write(table, target)
             sums = filled.table.agg(
                 F.count("*").alias("rows"),
                 F.count_if(c.TRUNCATED).alias("truncated"),
@@ -136,10 +148,11 @@ def _progress(ctx: Context, encoding: Encoding, missing: int) -> Iterator[None]:
 
     def note() -> str:
         told: dict[str, Any] = encoding.monitor.value
-        done = told.get("texts_encoded", 0)
+        done = told.get("texts_encoded", 0) + told.get("images_encoded", 0)
         rate = done / max(time.monotonic() - started, 1e-9)
         left = f", {(missing - done) / rate:.0f} s left" if done else ""
-        return f"{done} of {missing} texts, {told.get('tokens', 0)} tokens, {rate:.0f} texts/s{left}"
+        what = "pictures" if "images_encoded" in told else f"texts, {told.get('tokens', 0)} tokens"
+        return f"{done} of {missing} {what}, {rate:.0f}/s{left}"
 
     tasks = buckets_for(missing, encoding.rows_per_task)
     with progress.stage(ctx.spark, "represent", note=note, total=tasks):
@@ -148,7 +161,7 @@ def _progress(ctx: Context, encoding: Encoding, missing: int) -> Iterator[None]:
 
 def _warn(store: EmbeddingStore, name: str) -> None:
     print(
-        f"  warning: {name} of {store.folder.path} cannot be read; it was moved to torn/, and its texts are "
-        "encoded again",
+        f"  warning: {name} of {store.folder.path} cannot be read; it was moved to torn/, and what it "
+        "held is encoded again",
         file=sys.stderr,
     )

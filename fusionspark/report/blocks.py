@@ -158,7 +158,26 @@ class RowCards:
     cards: list[RowCard]
 
 
-Block = RowCards | Table | Tiles | Sentences | Figures | ClusterCards
+@dataclass(frozen=True)
+class PictureCard:
+    """One picture; ``address`` holds it whole. ``prediction`` is empty where it is right or unknown."""
+
+    address: str
+    caption: str
+    label: str
+    prediction: str
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class PictureCards:
+    """Pictures side by side."""
+
+    kind: ClassVar[str] = "pictures"
+    cards: list[PictureCard]
+
+
+Block = RowCards | Table | Tiles | Sentences | Figures | ClusterCards | PictureCards
 
 
 @dataclass(frozen=True)

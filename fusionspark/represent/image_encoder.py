@@ -94,6 +94,29 @@ class ImageInput:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class ImageSettings:
+    """Which image model, and how it is driven.
+
+    Attributes
+    ----------
+    model : str
+        ``efficientnet-lite0``, or the spec of a transformers vision folder.
+    device : str
+        ``auto`` or a torch device.
+    batch_size : int
+        Pictures computed at once.
+    """
+
+    model: str = EFFICIENTNET
+    device: str = "auto"
+    batch_size: int = 32
+
+    def place(self) -> Device:
+        """The device in this task."""
+        return task_device(self.device)
+
+
 @dataclass
 class ImageEngine:
     """Turns encoded pictures into vectors.
@@ -169,6 +192,25 @@ class ImageEngine:
 
 
 _cache: dict[tuple[str, str, int], tuple[Any, ImageInput, int]] = {}
+
+
+def image_loads() -> int:
+    """How many image models this process has loaded."""
+    return len(_cache)
+
+
+def check_image_model(model: str) -> None:
+    """Raise on the driver, before any task, what loading the model would raise for want of a library.
+
+    Raises
+    ------
+    MissingExtraError
+        Pillow, torch or the packages of the model are not installed.
+    """
+    needed = ["PIL", "torch", *(_PACKAGES if model == EFFICIENTNET else ["transformers"])]
+    lacking = [name for name in needed if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise MissingExtraError(" and ".join(lacking), "image", f"image model {model!r}")
 
 
 def build_image_engine(model: str, device: Device | None = None, batch_size: int = 32) -> ImageEngine:

@@ -57,7 +57,7 @@ class Canary:
     def to_dict(self) -> dict[str, Any]:
         """The vectors as JSON values."""
         rows = [row.tolist() if np.isfinite(row).all() else None for row in self.vectors]
-        return {"texts": list(CANARIES), "dimension": int(self.vectors.shape[1]), "vectors": rows}
+        return {"dimension": int(self.vectors.shape[1]), "vectors": rows}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Canary:

@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.errors import ModelMismatchError
 from fusionspark.represent.gpu_profile import map_in_arrow
-from fusionspark.represent.loading import EngineSettings
 from fusionspark.represent.store.canary import Canary, CanaryCheck, canary_file
+from fusionspark.represent.store.contents import Settings
 from fusionspark.represent.store.partition import canary_partition, decode_partition, encode_partition
 from fusionspark.represent.store.segments import Seal, Segment, SegmentFolder, new_number
 from fusionspark.represent.store.space import Space
@@ -62,7 +62,7 @@ class Encoding:
 
     Attributes
     ----------
-    settings : EngineSettings
+    settings : EngineSettings or ImageSettings
         With a precision other than ``auto``.
     rows_per_task : int
         Most contents a task encodes.
@@ -70,7 +70,7 @@ class Encoding:
         Largest distance of a canary's vector from its first one; see `Canary.distance`.
     """
 
-    settings: EngineSettings
+    settings: Settings
     monitor: Accumulator[dict[str, Any]]
     window: int = 10_000
     gpu_amount: float = 0.0
@@ -173,7 +173,7 @@ class EmbeddingStore:
         return stored.groupBy(c.KEY).agg(F.min(c.SEGMENT).alias(c.SEGMENT))
 
     def append(self, contents: DataFrame, rows: int, encoding: Encoding) -> Segment:
-        """Encode ``contents`` (key, clean text; ``rows`` of them, keys unlike) into a new segment.
+        """Encode ``contents`` (key, content; ``rows`` of them, keys unlike) into a new segment.
 
         What each task has encoded is kept when it ends, whatever becomes of the others.
 

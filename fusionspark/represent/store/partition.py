@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +11,28 @@ from numpy.typing import NDArray
 
 from fusionspark import columns
 from fusionspark.errors import DataContractError
-from fusionspark.represent import loading
-from fusionspark.represent.arrow_partition import Monitor, float_lists, text_partition
-from fusionspark.represent.loading import EngineSettings
-from fusionspark.represent.store.canary import CANARIES, CanaryCheck
+from fusionspark.represent.arrow_partition import Monitor, float_lists
+from fusionspark.represent.store.canary import CanaryCheck
 from fusionspark.represent.store.codec import cosines, decode, encode
+from fusionspark.represent.store.contents import (
+    Partition,
+    Settings,
+    canary_vectors,
+    embed_partition,
+    loads,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Partition = Callable[[Iterable["pa.RecordBatch"]], Iterable["pa.RecordBatch"]]
 
 #: Distance of the canaries in this process, by the append that it was measured for.
 _distances: dict[int, float] = {}
 
 
 def encode_partition(
-    settings: EngineSettings, window: int, dtype: str, monitor: Monitor, check: CanaryCheck
+    settings: Settings, window: int, dtype: str, monitor: Monitor, check: CanaryCheck
 ) -> Partition:
-    """Function for ``mapInArrow`` from rows (key, clean text) to stored rows.
+    """Function for ``mapInArrow`` from rows (key, content) to stored rows.
 
     Every worker process holds the canaries against their first vectors before its first row of an append.
     One that has drifted yields no rows and tells the monitor: were it to raise, the figures would be buried
@@ -42,7 +44,7 @@ def encode_partition(
         Is told the engine's counters, ``canary_distance``, and what storing costs: ``measured`` vectors,
         ``sum_cosine`` and ``lowest_cosine`` with what was encoded.
     """
-    embed = text_partition(settings, columns.CLEAN_TEXT, window, "keep", monitor)
+    embed = embed_partition(settings, window, monitor)
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = iter(batches)
@@ -61,13 +63,7 @@ def encode_partition(
     return run
 
 
-def canary_vectors(settings: EngineSettings) -> np.ndarray:
-    """Vectors of the canaries, always encoded together: a batch's other texts change the last digits."""
-    lenient = replace(settings, long_text="truncate") if settings.long_text == "error" else settings
-    return loading.build_engine(lenient).encode(CANARIES).embeddings
-
-
-def canary_partition(settings: EngineSettings, monitor: Monitor) -> Partition:
+def canary_partition(settings: Settings, monitor: Monitor) -> Partition:
     """Function for ``mapInArrow`` over one row, whatever it is: the canaries' vectors, one a row."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -75,9 +71,9 @@ def canary_partition(settings: EngineSettings, monitor: Monitor) -> Partition:
 
         if not sum(batch.num_rows for batch in batches):
             return
-        before = loading.loads()
+        before = loads(settings)
         vectors = canary_vectors(settings)
-        monitor.add({"model_loads": loading.loads() - before})
+        monitor.add({"model_loads": loads(settings) - before})
         missing = ~np.isfinite(vectors).all(axis=1)
         order = pa.array(np.arange(len(vectors)), type=pa.int32())
         yield pa.RecordBatch.from_arrays([order, float_lists(vectors, missing)], names=["nth", "vector"])
@@ -85,17 +81,17 @@ def canary_partition(settings: EngineSettings, monitor: Monitor) -> Partition:
     return run
 
 
-def _distance(settings: EngineSettings, check: CanaryCheck, monitor: Monitor) -> float:
+def _distance(settings: Settings, check: CanaryCheck, monitor: Monitor) -> float:
     if check.append not in _distances:
-        before = loading.loads()
+        before = loads(settings)
         _distances[check.append] = check.canary.distance(canary_vectors(settings))
-        monitor.add({"model_loads": loading.loads() - before})
+        monitor.add({"model_loads": loads(settings) - before})
     monitor.add({"canary_distance": _distances[check.append]})
     return _distances[check.append]
 
 
 def pack(batch: pa.RecordBatch, dtype: str, monitor: Monitor | None = None) -> pa.RecordBatch:
-    """Stored rows of rows (key, text, vector, n_tokens, truncated, status)."""
+    """Stored rows of rows (key, content, vector, n_tokens, truncated, status)."""
     import pyarrow as pa
 
     key, _, lists, n_tokens, truncated, status = batch.columns

@@ -72,6 +72,11 @@ class Space:
         return cls(**{name: found for name, found in value.items() if name in known})
 
 
+def image_space(digest: str, *, dtype: str) -> Space:
+    """Space of the vectors of pictures; what they were reduced to is part of their keys."""
+    return Space(model_digest=digest, precision="float32", dtype=dtype, content=IMAGE)
+
+
 def text_space(settings: EngineSettings, digest: str, *, preparation: int, dtype: str) -> Space:
     """Space of the text vectors that an engine of ``settings`` makes.
 
