@@ -176,6 +176,7 @@ def check_columns(
         ("numeric", columns.numeric, number, "a number, boolean or string of digits"),
         ("categorical", columns.categorical, atomic, "a plain value"),
         ("date", [columns.date] if columns.date else [], moment, "date, timestamp or string"),
+        ("dates", columns.dates, moment, "date, timestamp or string"),
         ("basket", [columns.basket] if columns.basket else [], atomic, "a plain value"),
         ("item", [columns.item] if columns.item else [], atomic, "a plain value"),
         ("label", [columns.label] if columns.label and need_label else [], atomic, "a plain value"),
@@ -304,12 +305,11 @@ def collect(
         )
         reasons.append(F.when(F.abs(number) == float("inf"), F.lit(f"not finite: {name}")))
         numbers[name] = F.when(~F.isnan(number), number)
-    moment = None
-    if columns.date:
-        moment = F.expr(f"try_cast(`{columns.date}` AS timestamp)")
-        reasons.append(
-            F.when(at(columns.date).isNotNull() & moment.isNull(), F.lit(f"not a date: {columns.date}"))
-        )
+    moments = {}
+    for name in dict.fromkeys([*([columns.date] if columns.date else []), *columns.dates]):
+        moments[name] = F.expr(f"try_cast(`{name}` AS timestamp)")
+        unread = at(name).isNotNull() & moments[name].isNull()
+        reasons.append(F.when(unread, F.lit(f"not a date: {name}")))
     if columns.key:
         reasons.append(F.when(F.col("__nth") > 1, F.lit("duplicate key")))
     staged = staged.withColumn(REASON, F.coalesce(*reasons) if reasons else null)
@@ -329,7 +329,7 @@ def collect(
             F.nullif(F.trim(value(name).cast("string")), F.lit("")).alias(name)
             for name in columns.categorical
         ],
-        *([moment.alias(columns.date)] if columns.date and moment is not None else []),
+        *[moment.alias(name) for name, moment in moments.items()],
     )
     # As JSON: a hash over columns passes over nulls, and would miss a value that moved to its neighbour.
     content = F.to_json(F.struct(*[at(name) for name in good.columns if name != ROW_ID]))

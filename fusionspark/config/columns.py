@@ -17,13 +17,14 @@ class Columns(Section):
     numeric: Names = []
     categorical: Names = []
     date: str | None = None
+    dates: Names = []
     label: str | None = None
     basket: str | None = None
     item: str | None = None
 
     @model_validator(mode="after")
     def _parts_do_not_collide(self) -> Columns:
-        for part in ("numeric", "categorical"):
+        for part in ("numeric", "categorical", "dates"):
             for name in getattr(self, part):
                 if name in RESERVED:
                     raise ValueError(
@@ -34,13 +35,13 @@ class Columns(Section):
                     raise ValueError(
                         f"columns.{part}: {name!r} is the label; a feature that is the answer is a leak"
                     )
-        structured = [*self.numeric, *self.categorical]
+        structured = [*self.numeric, *self.categorical, *(one for one in self.dates if one != self.date)]
         twice = sorted({name for name in structured if structured.count(name) > 1})
         if twice:
-            raise ValueError(f"columns: {twice[0]!r} is listed twice among numeric and categorical")
+            raise ValueError(f"columns: {twice[0]!r} is listed twice among numeric, categorical and dates")
         if self.basket or self.item:
             return self._basket_alone()
-        if not (self.text or structured or self.image):
+        if not (self.text or structured or self.dates or self.image):
             raise ValueError("columns: name at least one text, image, numeric or categorical column")
         return self
 

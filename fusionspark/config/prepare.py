@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from fusionspark.config.section import Section
+from fusionspark.config.section import Names, Section, as_list
 
 
 class Split(Section):
@@ -34,6 +34,28 @@ class Pictures(Section):
     side: int = Field(256, ge=1)
 
 
+class History(Section):
+    """What is known of an entity from its earlier rows; times are those of ``columns.date``."""
+
+    by: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+    values: Names = []
+    windows: list[Annotated[int, Field(ge=0)]] = [30]
+
+
+class Table(Section):
+    """How structured columns become numbers."""
+
+    clip: float = Field(0.001, ge=0, lt=0.5)
+    skew: float = Field(2.0, ge=0)
+    rare: Literal["other", "hash", "target"] = "other"
+    hash_buckets: int = Field(32, ge=1)
+    folds: int = Field(5, ge=2)
+    smoothing: float = Field(20.0, ge=0)
+    history: History | None = None
+    leak_auc: float = Field(0.99, ge=0.5, le=1)
+    leak_action: Literal["report", "stop"] = "report"
+
+
 class Prepare(Section):
     """Text cleaning, TF-IDF and the encoding of structured columns."""
 
@@ -42,4 +64,5 @@ class Prepare(Section):
     tfidf_min_rows: int = Field(2, ge=1)
     tfidf_ngrams: int = Field(1, ge=1, le=3)
     max_categories: int = Field(100, ge=1)
+    table: Table = Table()
     pictures: Pictures = Pictures()

@@ -69,6 +69,23 @@ class Config(Section):
                 f"fuse.fold_by is 'group' and fuse.group {fuse.group!r}; allowed are columns.numeric and "
                 f"columns.categorical: {', '.join(known) or 'none are set'}"
             )
+        history = self.prepare.table.history
+        if history is not None:
+            if not self.columns.date:
+                raise ValueError(
+                    "prepare.table.history needs the time of a row; name its column in columns.date"
+                )
+            for part, names in (("by", self.columns.categorical), ("values", self.columns.numeric)):
+                for name in getattr(history, part):
+                    if name not in names:
+                        where = "columns.categorical" if part == "by" else "columns.numeric"
+                        raise ValueError(
+                            f"prepare.table.history.{part}: {name!r} is not in {where}; name it there"
+                        )
+        if self.prepare.table.rare == "target" and not self.columns.label:
+            raise ValueError(
+                "prepare.table.rare is 'target' but columns.label is not set; there is no target"
+            )
         return self
 
     def redacted(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.config import Config
 from fusionspark.errors import DataContractError
-from fusionspark.pipeline import pictures, retrain
+from fusionspark.pipeline import pictures, retrain, table_features
 from fusionspark.pipeline.context import Context
 from fusionspark.prepare import split as splitting
 from fusionspark.prepare import stages as preparing
@@ -33,6 +33,7 @@ def prepare(ctx: Context) -> dict[str, Any]:
     else:
         facts["models"] = retrain.choose(ctx, rows)
         rows = _split(ctx, rows, facts)
+    rows = table_features.derive(ctx, rows)
     texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
     # Python cleans each text once; the fit and the table both start from what it wrote.
     cleaned = texts.persist()
@@ -43,10 +44,14 @@ def prepare(ctx: Context) -> dict[str, Any]:
             model = preparing.feature_pipeline(columns, config.prepare).fit(train)
             model.write().overwrite().save(ctx.run.model_path("prepare"))
         model = PipelineModel.load(ctx.models.model_path("prepare"))
-        prepared = model.transform(cleaned).drop(*preparing.SCRATCH, c.TEXT, c.CONTENT_HASH)
+        made = model.transform(cleaned)
+        scratch = [name for name in made.columns if preparing.is_scratch(name)]
+        prepared = made.drop(*scratch, c.TEXT, c.CONTENT_HASH)
         written = ctx.run.write(prepared, c.PREPARED)
     finally:
         cleaned.unpersist()
+    if not ctx.scoring and ctx.kept is None:
+        facts["leaks"] = table_features.leaks(ctx, written)
     counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
     return {"rows": sum(counts.values()), "splits": counts, **facts}
 

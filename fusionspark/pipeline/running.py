@@ -226,6 +226,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "contract": ctx.facts["collect"].get("contract", []),
         "schema": schema,
         "splits": ctx.facts["prepare"]["splits"],
+        "leaks": ctx.facts["prepare"].get("leaks"),
         "models": retrain.stated(ctx),
         "stages": [
             {

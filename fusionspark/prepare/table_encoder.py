@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from pyspark import keyword_only
@@ -11,10 +10,11 @@ from pyspark.ml import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark.columns import TABLE_BLOCK
+from fusionspark.prepare import table_categories, table_numbers
 
 
 class _TableParams(HasOutputCol):
@@ -30,6 +30,17 @@ class _TableParams(HasOutputCol):
         Params._dummy(), "maxCategories", "most frequent values that get a feature", TypeConverters.toInt
     )
 
+    hashBuckets: Param[int] = Param(
+        Params._dummy(), "hashBuckets", "features that rare categories share; 0: one", TypeConverters.toInt
+    )
+    clipShare: Param[float] = Param(
+        Params._dummy(), "clipShare", "share of values at each end that is clipped", TypeConverters.toFloat
+    )
+    maxSkew: Param[float] = Param(
+        Params._dummy(), "maxSkew", "skewness above which a number is transformed; 0: never",
+        TypeConverters.toFloat,
+    )  # fmt: skip
+
     def getNumericCols(self) -> list[str]:
         """Columns of numbers."""
         return self.getOrDefault(self.numericCols)
@@ -43,18 +54,14 @@ class _TableParams(HasOutputCol):
         return self.getOrDefault(self.maxCategories)
 
 
-def _is_value(value: Column) -> Callable[[Column], Column]:
-    """Expression of one array element: 1.0 where it equals ``value``; 0.0 elsewhere, also for null."""
-    return lambda element: F.when(element == value, 1.0).otherwise(0.0)
-
-
 class TableEncoder(Estimator, _TableParams, DefaultParamsReadable, DefaultParamsWritable):
     """Learns how structured columns become one dense block of numbers.
 
-    A number gives two features: the value (null and NaN replaced by the median, then standardised to mean 0
-    and standard deviation 1 over the rows seen in `fit`) and an indicator of having been missing. A category
-    gives one feature for each of its ``maxCategories`` most frequent values, one for all others (also those
-    never seen in `fit`) and one for null.
+    A number gives two features: the value (clipped to quantiles, transformed where it is skewed, null and NaN
+    replaced by the median, then standardised to mean 0 and standard deviation 1 over the rows seen in `fit`)
+    and an indicator of having been missing; see `fusionspark.prepare.table_numbers`. A category gives one
+    feature for each of its ``maxCategories`` most frequent values, one or a few for all others (also those
+    never seen in `fit`) and one for null; see `fusionspark.prepare.table_categories`.
 
     Parameters
     ----------
@@ -62,6 +69,12 @@ class TableEncoder(Estimator, _TableParams, DefaultParamsReadable, DefaultParams
         Columns as `collect` types them: double and string.
     maxCategories : int
         Ties in frequency are broken by name, so the result does not depend on the order of rows.
+    hashBuckets : int, default 0
+        Features that the other values share by their hash; 0: one feature.
+    clipShare : float, default 0.001
+        Values beyond this quantile at either end become that quantile; 0 clips nothing.
+    maxSkew : float, default 2.0
+        Skewness above which a number is transformed; 0: never.
     outputCol : str
         Receives ``array<double>``.
     """
@@ -73,6 +86,9 @@ class TableEncoder(Estimator, _TableParams, DefaultParamsReadable, DefaultParams
         numericCols: list[str] | None = None,
         categoricalCols: list[str] | None = None,
         maxCategories: int = 100,
+        hashBuckets: int = 0,
+        clipShare: float = 0.001,
+        maxSkew: float = 2.0,
         outputCol: str = TABLE_BLOCK,
     ) -> None:
         super().__init__()
@@ -80,6 +96,9 @@ class TableEncoder(Estimator, _TableParams, DefaultParamsReadable, DefaultParams
             numericCols=numericCols or [],
             categoricalCols=categoricalCols or [],
             maxCategories=maxCategories,
+            hashBuckets=hashBuckets,
+            clipShare=clipShare,
+            maxSkew=maxSkew,
             outputCol=outputCol,
         )
 
@@ -90,55 +109,30 @@ class TableEncoder(Estimator, _TableParams, DefaultParamsReadable, DefaultParams
         numericCols: list[str] | None = None,
         categoricalCols: list[str] | None = None,
         maxCategories: int = 100,
+        hashBuckets: int = 0,
+        clipShare: float = 0.001,
+        maxSkew: float = 2.0,
         outputCol: str = TABLE_BLOCK,
     ) -> TableEncoder:
         """Set several Params at once."""
         return self._set(**self._input_kwargs)
 
     def _fit(self, dataset: DataFrame) -> TableEncoderModel:
-        statistics: dict[str, Any] = {"numeric": {}, "categorical": {}}
-        numeric = self.getNumericCols()
-        if numeric:
-            statistics["numeric"] = self._numbers(dataset, numeric)
-        for name in self.getCategoricalCols():
-            value = F.col(f"`{name}`")
-            frequent = (
-                dataset.where(value.isNotNull())
-                .groupBy(value.alias("value"))
-                .count()
-                .orderBy(F.desc("count"), "value")
-                .limit(self.getMaxCategories())
-                .collect()
-            )
-            statistics["categorical"][name] = [row["value"] for row in frequent]
+        most = self.getMaxCategories()
+        statistics: dict[str, Any] = {
+            "numeric": table_numbers.learn(
+                dataset,
+                self.getNumericCols(),
+                clip=self.getOrDefault(self.clipShare),
+                skew=self.getOrDefault(self.maxSkew),
+            ),
+            "categorical": {
+                name: table_categories.learn(dataset, name, most) for name in self.getCategoricalCols()
+            },
+        }
         model = TableEncoderModel(statistics=json.dumps(statistics, ensure_ascii=False))
         # A model carries the uid of the estimator that made it, as MLlib's own do.
         return self._copyValues(model._resetUid(self.uid))
-
-    @staticmethod
-    def _numbers(dataset: DataFrame, names: list[str]) -> dict[str, dict[str, float]]:
-        """Median, mean and deviation of every number in two passes, however many columns there are."""
-        finite = {n: F.when(~F.isnan(F.col(f"`{n}`")), F.col(f"`{n}`").cast("double")) for n in names}
-        medians = dataset.agg(
-            *[F.percentile_approx(finite[n], 0.5, 10000).alias(str(i)) for i, n in enumerate(names)]
-        ).collect()[0]
-        filled = {
-            n: F.coalesce(finite[n], F.lit(0.0 if medians[i] is None else float(medians[i])))
-            for i, n in enumerate(names)
-        }
-        moments = dataset.agg(
-            *[F.avg(filled[n]).alias(f"m{i}") for i, n in enumerate(names)],
-            *[F.stddev_pop(filled[n]).alias(f"s{i}") for i, n in enumerate(names)],
-        ).collect()[0]
-        return {
-            n: {
-                "median": float(medians[i] or 0.0),
-                "mean": float(moments[f"m{i}"] or 0.0),
-                # A constant column says nothing; dividing by one keeps it at zero.
-                "std": float(moments[f"s{i}"] or 0.0) or 1.0,
-            }
-            for i, n in enumerate(names)
-        }
 
 
 class TableEncoderModel(Model, _TableParams, DefaultParamsReadable, DefaultParamsWritable):
@@ -158,13 +152,17 @@ class TableEncoderModel(Model, _TableParams, DefaultParamsReadable, DefaultParam
         return dict(json.loads(self.getOrDefault(self.statistics)))
 
     @property
+    def _buckets(self) -> int:
+        return int(self.getOrDefault(self.hashBuckets)) if self.isDefined(self.hashBuckets) else 0
+
+    @property
     def featureNames(self) -> list[str]:
         """Name of each position of the block: ``age``, ``age is missing``, ``class = Dresses``, ..."""
         learnt, names = self._learnt(), []
         for name in learnt["numeric"]:
             names += [name, f"{name} is missing"]
         for name, values in learnt["categorical"].items():
-            names += [*[f"{name} = {value}" for value in values], f"{name} is another", f"{name} is missing"]
+            names += table_categories.feature_names(name, values, self._buckets)
         return names
 
     @property
@@ -180,17 +178,8 @@ class TableEncoderModel(Model, _TableParams, DefaultParamsReadable, DefaultParam
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         learnt = self._learnt()
-        parts: list[Column] = []
-        for name, s in learnt["numeric"].items():
-            value = F.col(f"`{name}`").cast("double")
-            missing = value.isNull() | F.isnan(value)
-            filled = F.when(missing, F.lit(s["median"])).otherwise(value)
-            parts.append(F.array((filled - F.lit(s["mean"])) / F.lit(s["std"]), missing.cast("double")))
+        parts = [table_numbers.features(name, one) for name, one in learnt["numeric"].items()]
         for name, values in learnt["categorical"].items():
-            value = F.col(f"`{name}`").cast("string")
-            known = F.array(*[F.lit(v) for v in values]) if values else F.array().cast("array<string>")
-            hot = F.transform(known, _is_value(value))
-            other = value.isNotNull() & ~F.coalesce(F.array_contains(known, value), F.lit(False))
-            parts.append(F.concat(hot, F.array(other.cast("double"), value.isNull().cast("double"))))
+            parts.append(table_categories.features(name, values, self._buckets))
         block = F.concat(*parts) if parts else F.array().cast("array<double>")
         return dataset.withColumn(self.getOutputCol(), block)
