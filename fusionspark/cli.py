@@ -253,7 +253,8 @@ def _parts(config: Config) -> dict[str, str]:
     parts = {
         name: part for part in ("key", "text", "numeric", "categorical") for name in getattr(columns, part)
     }
-    single = {columns.date: "date", columns.label: "label"}
+    parts |= dict.fromkeys(columns.dates, "dates")
+    single = {columns.image: "image", columns.date: "date", columns.label: "label"}
     return parts | {name: part for name, part in single.items() if name}
 
 
@@ -264,16 +265,23 @@ def _plan(config: Config) -> list[str]:
         for name, there in (
             ("text", bool(columns.text)),
             ("tfidf", bool(columns.text and config.prepare.tfidf_features)),
-            ("table", bool(columns.numeric or columns.categorical)),
+            ("table", bool(columns.numeric or columns.categorical or columns.dates)),
+            ("image", bool(columns.image)),
         )
         if there and getattr(weights, name) > 0
     ]
     learners = ", ".join(config.mine.classify.algorithms) if columns.label else "no label, so no classifier"
     shares = f"{config.split.validation:g} validation, {config.split.test:g} test"
+    represent = config.represent
+    models = [
+        model
+        for model, there in ((represent.model, columns.text), (represent.image_model, columns.image))
+        if there
+    ]
     return [
         f"collect    {config.source.format} -> rows with a stable row_id",
         f"prepare    split by {config.split.by}: {shares}",
-        f"represent  {config.represent.model if columns.text else 'no text column, skipped'}",
+        f"represent  {', '.join(models) or 'no text or image column, skipped'}",
         f"fuse       {', '.join(blocks)}",
         f"mine       {learners}; {config.mine.cluster.algorithm} with k = {config.mine.cluster.k}",
         f"report     {config.output}/runs/<run-date>/report.html and run.json",

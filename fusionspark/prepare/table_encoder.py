@@ -170,7 +170,8 @@ class TableEncoderModel(Model, _TableParams, DefaultParamsReadable, DefaultParam
         """Positions of the block that each column fills."""
         learnt, found, start = self._learnt(), {}, 0
         widths = dict.fromkeys(learnt["numeric"], 2)
-        widths |= {name: len(values) + 2 for name, values in learnt["categorical"].items()}
+        others = self._buckets or 1
+        widths |= {name: len(values) + others + 1 for name, values in learnt["categorical"].items()}
         for name, width in widths.items():
             found[name] = slice(start, start + width)
             start += width

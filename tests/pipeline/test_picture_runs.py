@@ -99,7 +99,7 @@ def test_a_run_over_pictures_alone_then_a_night_that_encodes_nothing_and_a_repla
     assert list(manifest["features"]) == ["image"]
     assert manifest["classify"]["logistic_regression"]["test"]["accuracy"] == 1.0
     samples = manifest["pictures"]["samples"]
-    assert len(samples) == 6
+    assert len(samples) == min(6, manifest["splits"]["test"]), "held-out rows alone"
     assert {one["label"] for one in samples} <= {"red", "blue"}
     assert all(one["picture"].startswith("data:image/jpeg;base64,") for one in samples)
     page = Path(config.output, "runs", DATE, "report.html").read_text()

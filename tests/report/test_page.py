@@ -278,3 +278,33 @@ def test_rules_and_anomalies_say_how_they_came_about():
         assert said in page
     bare = render({"title": "no rules"})
     assert "Association rules" not in bare
+
+
+def test_pictures_are_shown_whole_and_only_as_data():
+    run = realistic(points=20)
+    data = "data:image/jpeg;base64,AAAA"
+    cards = [
+        {"row_id": "r1", "label": "cat", "prediction": "dog", "text": SCRIPT, "picture": data},
+        {"row_id": "r2", "label": "cat", "prediction": "cat", "text": None, "picture": data},
+        {
+            "row_id": "r3",
+            "label": "cat",
+            "prediction": None,
+            "text": None,
+            "picture": "https://example.org/a.jpg",
+        },
+    ]
+    run["image"] = {"pictures": 3, "distinct": 2, "encoded": 2, "reused": 0}
+    run["pictures"] = {"samples": cards}
+    page = render(run)
+    assert page.count(data) == 2
+    assert "example.org" not in page
+    assert Reader(page).text.count("taken for dog") == 1
+    assert SCRIPT not in page
+
+
+def test_columns_that_tell_the_label_are_named():
+    run = realistic(points=20)
+    run["leaks"] = {"threshold": 0.99, "found": [{"column": SCRIPT, "auc": 0.9991}]}
+    page = Reader(render(run))
+    assert f"Columns that alone tell the label Column ROC-AUC {SCRIPT} 0.999" in page.text

@@ -19,6 +19,7 @@ from fusionspark.mine.linear_form import linear_form
 from fusionspark.pipeline.vector_space import engine_of
 from fusionspark.prepare import stages as preparing
 from fusionspark.prepare.table_encoder import TableEncoderModel
+from fusionspark.prepare.target_encoding import TargetEncoderModel
 from fusionspark.represent.text_embedder import TextEmbedder
 from fusionspark.tables import RunFolder
 
@@ -70,7 +71,8 @@ class Predictor:
         A block is one player whatever its width; each structured column is one.
         """
         found: dict[str, list[str]] = {}
-        table = [*self.config.columns.numeric, *self.config.columns.categorical]
+        columns = self.config.columns
+        table = [*preparing.number_columns(columns, self.config.prepare), *columns.categorical]
         blocks = [block.name for block in self.fuser.blocks]
         for name in blocks:
             if name == c.TFIDF_BLOCK:
@@ -112,6 +114,12 @@ class Predictor:
                         own = inside[name]
                         found[player].append(slice(part.start + own.start, part.start + own.stop))
             stop = part.start + max(own.stop for own in inside.values())
+            for stage in self.prepared.stages:
+                if isinstance(stage, TargetEncoderModel):
+                    wide = len(stage.featureNames)
+                    player = next(p for p, names in self.players.items() if stage.getInputCol() in names)
+                    found[player].append(slice(stop, stop + wide))
+                    stop += wide
             first = next(player for player, names in self.players.items() if names[0] in inside)
             found[first].append(slice(stop, part.end))
         return found
@@ -158,4 +166,8 @@ class Predictor:
         if c.EMBEDDING in own:
             vectors = run.read(c.EMBEDDINGS).where(F.col(c.ROW_ID).isin(row_ids))
             rows = rows.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
+        if c.IMAGE_EMBEDDING in own:
+            vectors = run.read(c.IMAGE_EMBEDDINGS).where(F.col(c.ROW_ID).isin(row_ids))
+            named = F.col(c.EMBEDDING).alias(c.IMAGE_EMBEDDING)
+            rows = rows.join(vectors.select(c.ROW_ID, named), c.ROW_ID)
         return rows

@@ -29,7 +29,8 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     """Show rows, stages, quarantine and feature blocks."""
     blocks: list[Block] = [*_changes(run, words)]
     blocks += _stages(run, words)
-    quarantine, features = _quarantine(run, words), [*_drift(run, words), *_features(run, words)]
+    quarantine = _quarantine(run, words)
+    features = [*_leaks(run, words), *_drift(run, words), *_features(run, words)]
     # A table stands beside the stages; a mere sentence comes last, so that it parts no two tables.
     blocks += [quarantine, *features] if isinstance(quarantine, Table) else [*features, quarantine]
     return Section("data", words.plain("data"), blocks)
@@ -138,6 +139,15 @@ def _drift(run: Mapping[str, Any], words: Words) -> list[Block]:
     note = words.plain("rows_cut", shown=MOST_REASONS, all=len(drift)) if cut else ""
     title = words.plain("schema_drift", since=dig(run, "schema", "compared_with"))
     return [Table(title, columns, rows, note)]
+
+
+def _leaks(run: Mapping[str, Any], words: Words) -> list[Block]:
+    found = entries(dig(run, "leaks", "found"))[:MOST_REASONS]
+    if not found:
+        return []
+    rows = [[Cell(visible(one.get("column"), 80)), Cell(decimal(one.get("auc"), 3))] for one in found]
+    columns = [Column(words.plain("column")), Column(words.plain("auc"), "number")]
+    return [Table(words.plain("leaks"), columns, rows, words.plain("leaks_note"))]
 
 
 def _difference(finding: Mapping[str, Any], words: Words) -> str:
