@@ -24,7 +24,8 @@ trap 'exit 130' INT TERM
 
 # The same date for both: it is part of the run's identity, not of the machine.
 date=2024-01-01
-common=(--run-date "$date")
+# Both ask for GPUs in the stage that embeds; local mode has none to give and goes on without.
+common=(--run-date "$date" --set represent.gpu_amount=1)
 PYSPARK_PYTHON=$(cd "$VENV/bin" && pwd)/python
 export PYSPARK_PYTHON
 SPARK_HOME=$("$PYSPARK_PYTHON" -c 'import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)')
@@ -42,7 +43,7 @@ echo "cluster test: the run on $master"
 start=$SECONDS
 SPARK_LOCAL_IP=127.0.0.1 "$SPARK_HOME/bin/spark-submit" --master "$master" \
     --properties-file conf/spark-standalone.conf "${gpus[@]}" \
-    jobs/run.py "$conf" --set "output=$work/cluster" --set represent.gpu_amount=1 "${common[@]}"
+    jobs/run.py "$conf" --set "output=$work/cluster" "${common[@]}"
 echo "cluster test: the cluster took $((SECONDS - start)) s"
 
 # Both workers must have done some of the work, or this was a test of one machine.
