@@ -101,7 +101,9 @@ class DataContractError(FusionSparkError, ValueError):
         findings: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(subject, problem, allowed=allowed, remedy=remedy)
-        self.findings = findings
+        # They are for the driver's own table; an error on its way from a task has none.
+        if findings:
+            self.findings = findings
 
 
 class QuarantineLimitError(FusionSparkError, RuntimeError):
