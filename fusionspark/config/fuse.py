@@ -15,6 +15,7 @@ class Weights(Section):
     text: float = Field(1.0, ge=0)
     tfidf: float = Field(1.0, ge=0)
     table: float = Field(1.0, ge=0)
+    statistics: float = Field(1.0, ge=0)
 
 
 class Gated(Section):

@@ -26,10 +26,28 @@ class Split(Section):
         return self
 
 
-class Prepare(Section):
-    """Text cleaning, TF-IDF and the encoding of structured columns."""
+#: Kinds of personal data that can be masked; `fusionspark.prepare.masking` has a rule for each.
+Mask = Literal["url", "email", "mention", "phone", "card", "iban", "id_number", "ip"]
 
-    language: Literal["en", "zh"] = "en"
+
+class NearDuplicates(Section):
+    """Texts that are nearly the same."""
+
+    find: bool = False
+    similarity: float = Field(0.8, gt=0, le=1)
+    shingle: int = Field(5, ge=1)
+    keep_together: bool = True
+
+
+class Prepare(Section):
+    """Text cleaning, words, TF-IDF and the encoding of structured columns."""
+
+    language: Literal["en", "zh", "auto"] = "en"
+    fold_width: bool = False
+    mask: list[Mask] = []
+    pos_tags: bool = False
+    text_statistics: Literal["none", "table", "block"] = "none"
+    near_duplicates: NearDuplicates = NearDuplicates()
     tfidf_features: int = Field(2000, ge=0)
     tfidf_min_rows: int = Field(2, ge=1)
     tfidf_ngrams: int = Field(1, ge=1, le=3)
