@@ -31,21 +31,22 @@ def prepare(ctx: Context) -> dict[str, Any]:
     else:
         facts["models"] = retrain.choose(ctx, rows)
         rows = _split(ctx, rows, facts)
-    texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
-    # Python cleans each text once; the fit and the table both start from what it wrote.
-    cleaned = texts.persist()
+    cleaned = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
     try:
         if ctx.kept is None:
+            # Python cleans each text once; the fit and the table both start from what it wrote.
+            cleaned = cleaned.persist()
             train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), config.mine.partitions)
             _need_rows(train, config)
             model = preparing.feature_pipeline(columns, config.prepare).fit(train)
             model.write().overwrite().save(ctx.run.model_path("prepare"))
         model = PipelineModel.load(ctx.models.model_path("prepare"))
         prepared = model.transform(cleaned).drop(*preparing.SCRATCH, c.TEXT, c.CONTENT_HASH)
-        written = ctx.run.write(prepared, c.PREPARED)
+        parts = {part: F.count_if(F.col(c.SPLIT) == part) for part in (c.TRAIN, c.VALIDATION, c.TEST, SCORED)}
+        _, counts = ctx.run.write_counted(prepared, c.PREPARED, **parts)
     finally:
         cleaned.unpersist()
-    counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
+    counts = {part: rows for part, rows in counts.items() if rows}
     return {"rows": sum(counts.values()), "splits": counts, **facts}
 
 
