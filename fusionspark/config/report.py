@@ -13,8 +13,8 @@ class Explain(Section):
     """Why the model answers as it does: how much is asked for it."""
 
     rows: int = Field(3, ge=0)
-    samples: int = Field(48, ge=16)
-    background: int = Field(8, ge=1)
+    samples: int = Field(36, ge=16)
+    background: int = Field(24, ge=1)
     shuffled: int = Field(300, ge=0)
     seconds: float = Field(60.0, gt=0)
 

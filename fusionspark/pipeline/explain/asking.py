@@ -14,6 +14,8 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.pipeline.explain.predictor import Predictor
 
+#: Texts that one task encodes: fewer would not be worth loading the language model.
+TEXTS_A_TASK = 100
 _BASE, _DONOR, _MASK = "__base", "__donor", "__mask"
 
 
@@ -91,9 +93,13 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
     kept = held.select(
         F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made | {c.ROW_ID}]
     )
+    # Through the driver: in one stage with the cleaning, every worker of that would load the language model.
+    lazy = predictor.cleaned(plan)
+    cleaned = spark.createDataFrame(lazy.collect(), lazy.schema)
     # Laid out by number alone: which texts share a batch must not depend on the cluster.
-    spread = plan.repartition(predictor.config.mine.partitions, c.ROW_ID).sortWithinPartitions(c.ROW_ID)
-    embedded = predictor.embedded(spread)
+    tasks = -(-len(questions) // TEXTS_A_TASK)
+    spread = cleaned.repartition(tasks, c.ROW_ID)
+    embedded = predictor.embedded(spread.sortWithinPartitions(c.ROW_ID))
     return _collect(predictor, embedded.join(F.broadcast(kept), _BASE).select("*", *_nothing()))
 
 

@@ -85,10 +85,11 @@ def _explainable(fuse: Mapping[str, Any]) -> bool:
 
 
 def _rate(represent: dict[str, Any] | None) -> float | None:
-    """Texts that were encoded in a second, by this run or by those that filled the store."""
+    """Texts that a task encodes in a second, in this run or in those that filled the store."""
     if not represent:
         return None
-    texts, seconds = represent["encoded"], represent.get("seconds_encode", 0.0)
+    # The engine's own seconds, over all tasks: what starting workers took says nothing about one more text.
+    texts, seconds = represent["encoded"], represent.get("seconds_compute", 0.0)
     if not texts or not seconds:
         texts, seconds = represent["reused"], represent["seconds_saved"]
     return texts / seconds if texts and seconds else None
