@@ -147,7 +147,7 @@ def test_bad_input_is_named(rows, tmp_path):
             False,
             marks=pytest.mark.xfail(
                 run=False,
-                reason="on executors one process aborts at its end and the others wait 300 s for it (2026-11-25)",
+                reason="on executors one process aborts at its end and the others wait 300 s for it",
             ),
         ),
     ],
