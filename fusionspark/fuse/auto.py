@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pyspark.ml import Estimator, Model
-from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed
 from pyspark.ml.util import (
     DefaultParamsReader,
@@ -22,6 +21,7 @@ from pyspark.ml.util import (
 from fusionspark.columns import ANSWER, FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.fuse.folds import FOLD, fold_of
 from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
 from fusionspark.fuse.vector_rows import parts, stacked
 
 if TYPE_CHECKING:
@@ -46,20 +46,7 @@ class Choice:
         return {"chosen": self.method, "log_loss": {n: round(v, 6) for n, v in self.losses.items()}}
 
 
-class _AutoParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed):
-    labels: Param[list[str]] = Param(
-        Params._dummy(), "labels", "the classes in order", TypeConverters.toListString
-    )
-    numFolds: Param[int] = Param(Params._dummy(), "numFolds", "number of folds", TypeConverters.toInt)
-
-    def getLabels(self) -> list[str]:
-        """Return the classes in order; empty before the fit where none were set."""
-        return self.getOrDefault(self.labels)
-
-    def getNumFolds(self) -> int:
-        """Return the number of folds."""
-        return self.getOrDefault(self.numFolds)
-
+class _AutoParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasNumFolds):
     def _set_defaults(self) -> None:
         self._setDefault(
             featuresCol=JOINED, labelCol=LABEL, outputCol=FEATURES, labels=[], numFolds=3, seed=42

@@ -28,6 +28,7 @@ from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.gated_network import NetworkSpec
 from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
 from fusionspark.fuse.row_files import CLASS, HELD_OUT, shares
+from fusionspark.fuse.shared_params import HasLabels
 from fusionspark.fuse.vector_rows import parts, vector_function
 from fusionspark.tables import ordered_for_fit
 
@@ -38,10 +39,7 @@ if TYPE_CHECKING:
 STOPPING_SHARE = 0.15
 
 
-class _GatedParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasMaxIter, HasSeed):
-    labels: Param[list[str]] = Param(
-        Params._dummy(), "labels", "the classes in order", TypeConverters.toListString
-    )
+class _GatedParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasMaxIter, HasSeed, HasLabels):
     answerCol: Param[str] = Param(
         Params._dummy(), "answerCol", "probability of each class", TypeConverters.toString
     )
@@ -64,10 +62,6 @@ class _GatedParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasMaxIter, HasSee
         "folder of the training rows during the fit",
         TypeConverters.toString,
     )
-
-    def getLabels(self) -> list[str]:
-        """Return the classes in order; empty before the fit where none were set."""
-        return self.getOrDefault(self.labels)
 
     def getAnswerCol(self) -> str:
         """Return the column of probabilities."""

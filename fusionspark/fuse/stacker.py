@@ -26,6 +26,7 @@ from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.cross_fit import BlockModels
 from fusionspark.fuse.folds import FOLD_BY, fold_column, time_bounds
 from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
 from fusionspark.fuse.vector_rows import parts, vector_function
 
 if TYPE_CHECKING:
@@ -37,17 +38,13 @@ MOST_ROWS = 200_000
 _FOLD, _CLASS, _BLOCK = "__fold", "__class", "__block"
 
 
-class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed):
-    labels: Param[list[str]] = Param(
-        Params._dummy(), "labels", "the classes in order", TypeConverters.toListString
-    )
+class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasNumFolds):
     keptBlocks: Param[list[str]] = Param(
         Params._dummy(),
         "keptBlocks",
         "blocks whose columns go on beside what the models say",
         TypeConverters.toListString,
     )
-    numFolds: Param[int] = Param(Params._dummy(), "numFolds", "number of folds", TypeConverters.toInt)
     foldBy: Param[str] = Param(
         Params._dummy(),
         "foldBy",
@@ -61,17 +58,9 @@ class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed):
         Params._dummy(), "maxRows", "training rows that are used, by a hash of foldCol", TypeConverters.toInt
     )
 
-    def getLabels(self) -> list[str]:
-        """Return the classes in order; empty before the fit where none were set."""
-        return self.getOrDefault(self.labels)
-
     def getKeptBlocks(self) -> list[str]:
         """Return the blocks whose columns go on."""
         return self.getOrDefault(self.keptBlocks)
-
-    def getNumFolds(self) -> int:
-        """Return the number of folds."""
-        return self.getOrDefault(self.numFolds)
 
     def getFoldBy(self) -> str:
         """Return how folds are made."""
