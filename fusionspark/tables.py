@@ -18,6 +18,20 @@ MANIFEST = "run.json"
 ATTEMPTS = "attempts"
 
 
+#: Rows of one part of a table that is fitted, where the configuration names no number of parts.
+ROWS_A_PART = 50_000
+
+
+def fit_partitions(setting: int, rows: int) -> int:
+    """Parts that a table of ``rows`` rows is laid out in before a fit; ``setting`` where it is not 0.
+
+    Two parts where they suffice: MLlib adds up what the parts send in the order in which they arrive. Two
+    sums are the same either way round; three differ in the last digit from run to run, and a learner whose
+    loss is not smooth (the SVM's hinge) may magnify that to the third.
+    """
+    return setting or max(2, -(-rows // ROWS_A_PART))
+
+
 def ordered_for_fit(df: DataFrame, partitions: int) -> DataFrame:
     """The same rows in the same places, however ``df`` happens to be partitioned.
 

@@ -5,7 +5,7 @@ import pytest
 
 from fusionspark.errors import ConfigError
 from fusionspark.files import Files
-from fusionspark.tables import RunFolder, newest_run, ordered_for_fit, published_runs
+from fusionspark.tables import RunFolder, fit_partitions, newest_run, ordered_for_fit, published_runs
 
 pytestmark = pytest.mark.smoke
 
@@ -57,6 +57,13 @@ def test_layout_for_a_fit_does_not_depend_on_the_input_layout(spark, partitions)
     expected = ordered_for_fit(df.coalesce(1), 3).selectExpr("spark_partition_id() p", "row_id").collect()
     assert layout == expected
     assert {r["p"] for r in layout} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("setting", "rows", "parts"), [(0, 0, 2), (0, 100_000, 2), (0, 100_001, 3), (7, 100, 7), (1, 10**9, 1)]
+)
+def test_parts_of_a_fit_follow_the_table_and_never_the_cluster(setting, rows, parts):
+    assert fit_partitions(setting, rows) == parts
 
 
 def test_only_one_of_many_creates_a_file(spark, tmp_path):

@@ -84,7 +84,7 @@ class Mine(Section):
 
     retrain: Retrain = "always"
     drift_psi: float = Field(0.2, gt=0)
-    partitions: int = Field(4, ge=1)
+    partitions: int = Field(0, ge=0)
     classify: Classify = Classify()
     cluster: Cluster = Cluster()
     rules: Rules = Rules()

@@ -24,7 +24,7 @@ from fusionspark.pipeline.running import reasons
 from fusionspark.report.page import REPORT, render
 from fusionspark.report.rule_summary import top_rules
 from fusionspark.run_dates import check_run_date
-from fusionspark.tables import RunFolder
+from fusionspark.tables import RunFolder, fit_partitions
 
 _BASKET, _ITEM = "__basket", "__item"
 
@@ -88,7 +88,7 @@ def baskets(
                     min_support=settings.min_support,
                     min_rows=settings.min_rows,
                     most=settings.max_itemsets,
-                    partitions=config.mine.partitions,
+                    partitions=fit_partitions(config.mine.partitions, rows_in),
                 )
             finally:
                 grouped.unpersist()

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from fusionspark.config import Config
 from fusionspark.errors import OutOfSpaceError, QuarantineLimitError
-from fusionspark.tables import RunFolder
+from fusionspark.tables import RunFolder, fit_partitions
 
 #: What an operating system says of a full disk.
 FULL = "No space left on device"
@@ -37,6 +37,11 @@ class Context:
     #: Is told what happens, an event at a time, for logs that machines read.
     note: Callable[[Mapping[str, Any]], None] = nothing_noted
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def partitions(self) -> int:
+        """Parts that the rows are laid out in before a fit."""
+        return fit_partitions(self.config.mine.partitions, self.facts["collect"]["rows"])
 
     @property
     def models(self) -> RunFolder:

@@ -46,7 +46,7 @@ def fuse(ctx: Context) -> dict[str, Any]:
             inputCols=list(blocks.values()), weights=[weights[name] for name in blocks], outputCol=c.FEATURES
         )
         train = table.where(F.col(c.SPLIT) == c.TRAIN)
-        model = fuser.fit(ordered_for_fit(train, ctx.config.mine.partitions))
+        model = fuser.fit(ordered_for_fit(train, ctx.partitions))
         model.write().overwrite().save(ctx.run.model_path("fuse"))
     model = FeatureFuserModel.load(ctx.models.model_path("fuse"))
     out = c.JOINED if learnt_fusion.wanted(ctx) else c.FEATURES

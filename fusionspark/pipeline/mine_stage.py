@@ -48,7 +48,7 @@ def mine(ctx: Context) -> dict[str, Any]:
         for name in settings.classify.algorithms if labels else []:
             with progress.stage(ctx.spark, f"mine: {name}"):
                 trained_one = classify.train(
-                    features, name, labels, hyperparameters, partitions=settings.partitions
+                    features, name, labels, hyperparameters, partitions=ctx.partitions
                 )
             trained_one.save(ctx.run.model_path(f"classify/{name}"))
             classifiers.append(trained_one)
@@ -59,7 +59,7 @@ def mine(ctx: Context) -> dict[str, Any]:
                 k=settings.cluster.k,
                 seed=ctx.config.seed,
                 max_iter=settings.cluster.max_iter,
-                partitions=settings.partitions,
+                partitions=ctx.partitions,
             )
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
     started = time.monotonic()

@@ -39,7 +39,7 @@ def prepare(ctx: Context) -> dict[str, Any]:
     cleaned = texts.persist()
     try:
         if ctx.kept is None:
-            train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), config.mine.partitions)
+            train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), ctx.partitions)
             _need_rows(train, config)
             model = preparing.feature_pipeline(columns, config.prepare).fit(train)
             model.write().overwrite().save(ctx.run.model_path("prepare"))

@@ -16,7 +16,7 @@ from fusionspark.mine.itemsets import ITEMS, frequent_itemsets, least_rows
 from fusionspark.mine.rules import Found, Rule, association_rules
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.row_view import RowView
-from fusionspark.tables import RunFolder
+from fusionspark.tables import RunFolder, fit_partitions
 
 #: Rows from which the items are learnt.
 LEARN_ROWS = 10_000
@@ -43,7 +43,7 @@ def rules(ctx: Context, view: RowView) -> dict[str, Any] | None:
             min_support=settings.min_support,
             min_rows=settings.min_rows,
             most=settings.max_itemsets,
-            partitions=ctx.config.mine.partitions,
+            partitions=fit_partitions(ctx.config.mine.partitions, rows),
         )
     finally:
         baskets.unpersist()

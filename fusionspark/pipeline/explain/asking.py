@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.pipeline.explain.predictor import Predictor
+from fusionspark.tables import fit_partitions, ordered_for_fit
 
 _BASE, _DONOR, _MASK = "__base", "__donor", "__mask"
 
@@ -92,7 +93,8 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
         F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made | {c.ROW_ID}]
     )
     # Laid out by number alone: which texts share a batch must not depend on the cluster.
-    spread = plan.repartition(predictor.config.mine.partitions, c.ROW_ID).sortWithinPartitions(c.ROW_ID)
+    parts = fit_partitions(predictor.config.mine.partitions, len(questions))
+    spread = ordered_for_fit(plan, parts)
     embedded = predictor.embedded(spread)
     return _collect(predictor, embedded.join(F.broadcast(kept), _BASE).select("*", *_nothing()))
 
