@@ -21,6 +21,7 @@ from fusionspark.config.report import Report
 from fusionspark.config.represent import SPEED_ONLY, Represent, Store
 from fusionspark.config.section import Section
 from fusionspark.config.source import Drift, Source
+from fusionspark.config.tune import Tune
 
 
 class Config(Section):
@@ -50,6 +51,7 @@ class Config(Section):
     report: Report = Report()
     plan: Plan = Plan()
     log: Log = Log()
+    tune: Tune = Tune()
     spark: dict[str, str] = {}
 
     @model_validator(mode="after")
