@@ -29,7 +29,14 @@ def arguments_given_by(job: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_there_is_one_job_a_stage_and_one_for_the_whole() -> None:
-    assert {path.stem for path in JOBS.glob("*.py")} == {"run", "replay", "rules", "score", "tune", *columns.STAGES}
+    assert {path.stem for path in JOBS.glob("*.py")} == {
+        "run",
+        "replay",
+        "rules",
+        "score",
+        "tune",
+        *columns.STAGES,
+    }
 
 
 @pytest.mark.parametrize("job", ["run", "replay", "rules", "score", "tune"])

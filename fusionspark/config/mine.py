@@ -3,22 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from fusionspark.config.section import Section, as_list
 
-Algorithm = Literal["logistic_regression", "linear_svc", "multilayer_perceptron"]
+Algorithm = Literal[
+    "logistic_regression",
+    "linear_svc",
+    "rbf_svm",
+    "multilayer_perceptron",
+    "random_forest",
+    "gradient_boosted_trees",
+    "xgboost",
+]
+#: Hyper-parameters that a search may draw.
+Searchable = Literal[
+    "max_iter",
+    "regularization",
+    "hidden_layers",
+    "trees",
+    "max_depth",
+    "step_size",
+    "random_features",
+    "gamma",
+]
+
+
+class Range(Section):
+    """Numbers that are drawn evenly, or evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if self.low > self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"mine.classify.search.spaces: {self.low:g} to {self.high:g} is no range; low must not be "
+                "above high, and with log it must be above 0"
+            )
+        return self
+
+
+class Search(Section):
+    """Cross-validated random search; with 0 trials there is none."""
+
+    trials: int = Field(0, ge=0)
+    folds: int = Field(3, ge=2)
+    parallelism: int = Field(2, ge=1)
+    spaces: dict[Algorithm, dict[Searchable, list[float] | list[int] | list[list[int]] | Range]] = {}
 
 
 class Classify(Section):
     """The classifiers that are trained side by side."""
 
-    algorithms: Annotated[list[Algorithm], BeforeValidator(as_list)] = list(get_args(Algorithm))
+    algorithms: Annotated[list[Algorithm], BeforeValidator(as_list)] = [
+        "logistic_regression",
+        "linear_svc",
+        "multilayer_perceptron",
+    ]
     max_iter: int = Field(100, ge=1)
     regularization: float = Field(0.001, ge=0)
     hidden_layers: list[int] = [64]
+    trees: int = Field(100, ge=1)
+    max_depth: int = Field(6, ge=1, le=30)
+    step_size: float = Field(0.1, gt=0, le=1)
+    random_features: int = Field(1000, ge=1)
+    gamma: float = Field(0.0, ge=0)
+    class_weight: Literal["none", "balanced"] = "none"
+    calibration: Literal["margins", "none", "platt", "isotonic", "temperature"] = "margins"
+    costs: dict[str, dict[str, float]] = {}
+    search: Search = Search()
     select_by: Literal["macro_f1", "accuracy", "auc"] = "macro_f1"
 
 

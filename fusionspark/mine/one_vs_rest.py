@@ -1,4 +1,4 @@
-"""Linear support vector machines, one against the rest, with all margins computed inside the JVM.
+"""Binary learners, one against the rest, with all margins computed inside the JVM.
 
 MLlib's own OneVsRest sends every row through a Python UDF once a class on Spark 3.5, caches its input on
 4.x, and trains two mirrored models for two classes. This one trains one model a class (one in all for two
@@ -7,6 +7,7 @@ classes) and leaves the margins in ``rawPredictionCol``.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from pyspark import keyword_only
@@ -19,6 +20,9 @@ from pyspark.ml.param.shared import (
     HasPredictionCol,
     HasRawPredictionCol,
     HasRegParam,
+    HasSeed,
+    HasStepSize,
+    HasWeightCol,
 )
 from pyspark.ml.util import (
     DefaultParamsReadable,
@@ -41,7 +45,9 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-2
 
 
-class _Params(HasFeaturesCol, HasLabelCol, HasPredictionCol, HasRawPredictionCol, HasMaxIter, HasRegParam):
+class _Params(
+    HasFeaturesCol, HasLabelCol, HasPredictionCol, HasRawPredictionCol, HasMaxIter, HasRegParam, HasWeightCol
+):
     numClasses: Param[int] = Param(
         Params._dummy(), "numClasses", "number of classes", typeConverter=TypeConverters.toInt
     )
@@ -51,9 +57,44 @@ class _Params(HasFeaturesCol, HasLabelCol, HasPredictionCol, HasRawPredictionCol
         return self.getOrDefault(self.numClasses)
 
 
-class LinearSVCOneVsRest(
-    Estimator["LinearSVCOneVsRestModel"], _Params, DefaultParamsReadable, DefaultParamsWritable
-):
+class _OneVsRest(Estimator["LinearSVCOneVsRestModel"], _Params, DefaultParamsReadable, DefaultParamsWritable):
+    """Trains one binary model for each of ``numClasses`` class indices, one in all for two classes."""
+
+    @abstractmethod
+    def _binary(self) -> Any:
+        """The binary learner, whose raw prediction is a margin of the second class at position 1."""
+
+    def setWeightCol(self, value: str) -> Any:
+        """Set the column with the weight of a row."""
+        return self._set(weightCol=value)
+
+    def _fit(self, dataset: DataFrame) -> LinearSVCOneVsRestModel:
+        from pyspark.sql import functions as F
+
+        k, label = self.getNumClasses(), self.getLabelCol()
+        binary = f"{self.uid}__binary"
+        models = []
+        for index in range(k) if k > 2 else [1]:
+            # The metadata tells MLlib that there are two classes, also where a class has no row.
+            target = F.when(F.col(label) == float(index), 1.0).otherwise(0.0)
+            nominal = {"ml_attr": {"type": "nominal", "vals": ["rest", "one"]}}
+            learner = self._binary()
+            for name, value in (
+                ("featuresCol", self.getFeaturesCol()), ("labelCol", binary),
+                ("predictionCol", f"{self.uid}__prediction"), ("rawPredictionCol", f"{self.uid}__raw"),
+            ):  # fmt: skip
+                learner.set(learner.getParam(name), value)
+            if self.isSet(self.weightCol):
+                learner.setWeightCol(self.getWeightCol())
+            models.append(learner.fit(dataset.withColumn(binary, target.alias(binary, metadata=nominal))))
+        model = LinearSVCOneVsRestModel(models)._resetUid(self.uid)
+        shared = {
+            p.name: self.getOrDefault(p) for p in self.params if self.isSet(p) and model.hasParam(p.name)
+        }
+        return model._set(**shared)
+
+
+class LinearSVCOneVsRest(_OneVsRest):
     """Train one `pyspark.ml.classification.LinearSVC` for each of ``numClasses`` class indices.
 
     ``standardization`` is off: it would divide every column by its own spread and so undo the weights of
@@ -126,29 +167,64 @@ class LinearSVCOneVsRest(
         """Set the weight of the L2 penalty."""
         return self._set(regParam=value)
 
-    def _fit(self, dataset: DataFrame) -> LinearSVCOneVsRestModel:
+    def _binary(self) -> Any:
         from pyspark.ml.classification import LinearSVC
-        from pyspark.sql import functions as F
 
-        k, label = self.getNumClasses(), self.getLabelCol()
-        binary = f"{self.uid}__binary"
-        models = []
-        for index in range(k) if k > 2 else [1]:
-            # The metadata tells MLlib that there are two classes, also where a class has no row.
-            target = F.when(F.col(label) == float(index), 1.0).otherwise(0.0)
-            nominal = {"ml_attr": {"type": "nominal", "vals": ["rest", "one"]}}
-            svc = LinearSVC(
-                featuresCol=self.getFeaturesCol(),
-                labelCol=binary,
-                predictionCol=f"{self.uid}__prediction",
-                rawPredictionCol=f"{self.uid}__raw",
-                maxIter=self.getMaxIter(),
-                regParam=self.getRegParam(),
-                tol=TOLERANCE,
-                standardization=False,
-            )
-            models.append(svc.fit(dataset.withColumn(binary, target.alias(binary, metadata=nominal))))
-        return self._copyValues(LinearSVCOneVsRestModel(models)._resetUid(self.uid))
+        return LinearSVC(
+            maxIter=self.getMaxIter(), regParam=self.getRegParam(), tol=TOLERANCE, standardization=False
+        )
+
+
+class GBTOneVsRest(_OneVsRest, HasSeed, HasStepSize):
+    """Train one `pyspark.ml.classification.GBTClassifier` for each of ``numClasses`` class indices.
+
+    MLlib boosts for two classes only. ``maxIter`` trees of ``maxDepth`` a class; the margin is half the
+    log-odds (Friedman 2001, "Greedy function approximation", section 4.4, from which MLlib has its loss).
+
+    Parameters
+    ----------
+    numClasses : int
+        At least 2; ``labelCol`` holds 0.0 to ``numClasses - 1``.
+    """
+
+    maxDepth: Param[int] = Param(
+        Params._dummy(), "maxDepth", "largest depth of a tree", typeConverter=TypeConverters.toInt
+    )
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        numClasses: int = 2,
+        featuresCol: str = "features",
+        labelCol: str = "label",
+        predictionCol: str = "prediction",
+        rawPredictionCol: str = "rawPrediction",
+        maxIter: int = 50,
+        maxDepth: int = 5,
+        stepSize: float = 0.1,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._setDefault(numClasses=2, maxIter=50, regParam=0.0, maxDepth=5, stepSize=0.1, seed=0)
+        self._set(**self._input_kwargs)
+
+    def setMaxDepth(self, value: int) -> GBTOneVsRest:
+        """Set the largest depth of a tree."""
+        return self._set(maxDepth=value)
+
+    def getMaxDepth(self) -> int:
+        """Return the largest depth of a tree."""
+        return self.getOrDefault(self.maxDepth)
+
+    def _binary(self) -> Any:
+        from pyspark.ml.classification import GBTClassifier
+
+        return GBTClassifier(
+            maxIter=self.getMaxIter(), maxDepth=self.getMaxDepth(), stepSize=self.getStepSize(),
+            seed=self.getSeed(), featureSubsetStrategy="sqrt",
+        )  # fmt: skip
 
 
 class LinearSVCOneVsRestModel(Model, _Params, MLReadable["LinearSVCOneVsRestModel"], MLWritable):
@@ -166,7 +242,10 @@ class LinearSVCOneVsRestModel(Model, _Params, MLReadable["LinearSVCOneVsRestMode
         result, margins = dataset, []
         for i, model in enumerate(self.models):
             raw = f"{self.uid}__raw_{i}"
-            renamed = model.copy({model.rawPredictionCol: raw, model.predictionCol: ""})
+            extra = {model.rawPredictionCol: raw, model.predictionCol: ""}
+            if model.hasParam("probabilityCol"):
+                extra[model.probabilityCol] = ""
+            renamed = model.copy(extra)
             renamed.setFeaturesCol(self.getFeaturesCol())
             result = renamed.transform(result)
             margins.append(raw)

@@ -11,6 +11,8 @@ from pyspark.sql import DataFrame
 from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.mine import classify, cluster
+from fusionspark.mine.algorithms import Hyperparameters
+from fusionspark.mine.search import Search
 from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.anomalies_stage import anomalies
 from fusionspark.pipeline.context import Context
@@ -39,17 +41,9 @@ def mine(ctx: Context) -> dict[str, Any]:
         if ctx.config.columns.label:
             labels = classify.label_values(features)
             classify.check_labels(labels)
-            hyperparameters = classify.Hyperparameters(
-                max_iter=settings.classify.max_iter,
-                regularization=settings.classify.regularization,
-                hidden_layers=tuple(settings.classify.hidden_layers),
-                seed=ctx.config.seed,
-            )
         for name in settings.classify.algorithms if labels else []:
             with progress.stage(ctx.spark, f"mine: {name}"):
-                trained_one = classify.train(
-                    features, name, labels, hyperparameters, partitions=ctx.partitions
-                )
+                trained_one = _train(ctx, features, name, labels)
             trained_one.save(ctx.run.model_path(f"classify/{name}"))
             classifiers.append(trained_one)
         with progress.stage(ctx.spark, f"mine: {settings.cluster.algorithm}"):
@@ -82,6 +76,7 @@ def mine(ctx: Context) -> dict[str, Any]:
         "seconds_predict": seconds_predict,
         "labels": labels,
         "classifiers": [*[one.algorithm for one in classifiers], *by_itself],
+        "training": {one.algorithm: dict(one.facts) for one in classifiers},
         "cluster": {
             "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
             "k": len(grouping.clusterCenters()),
@@ -91,3 +86,36 @@ def mine(ctx: Context) -> dict[str, Any]:
         "rules": found_rules,
         "anomalies": found_anomalies,
     }
+
+
+def _train(ctx: Context, features: DataFrame, name: str, labels: list[str]) -> classify.Classifier:
+    """One classifier as configured: searched for, weighed, calibrated, and with its costs."""
+    settings = ctx.config.mine.classify
+    how = settings.search
+    trained = classify.train(
+        features,
+        name,
+        labels,
+        Hyperparameters(
+            max_iter=settings.max_iter,
+            regularization=settings.regularization,
+            hidden_layers=tuple(settings.hidden_layers),
+            trees=settings.trees,
+            max_depth=settings.max_depth,
+            step_size=settings.step_size,
+            random_features=settings.random_features,
+            gamma=settings.gamma,
+            seed=ctx.config.seed,
+        ),
+        partitions=ctx.partitions,
+        class_weight=settings.class_weight,
+        search=Search(how.trials, how.folds, how.parallelism, settings.select_by, how.model_dump()["spaces"])
+        if how.trials
+        else None,
+    )
+    method = settings.calibration
+    if method == "margins":
+        method = "none" if trained.probabilistic else "platt"
+    if method != "none":
+        trained = trained.calibrated(features, method)
+    return trained.decided(settings.costs) if settings.costs else trained

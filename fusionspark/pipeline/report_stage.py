@@ -18,6 +18,7 @@ from fusionspark.report.anomaly_summary import summary
 from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
 from fusionspark.report.picture_samples import samples
+from fusionspark.report.reliability import mean_cost, reliability
 from fusionspark.report.rule_summary import top_rules
 
 
@@ -30,7 +31,14 @@ def report(ctx: Context) -> dict[str, Any]:
     features = for_shape(ctx.run.read(c.FEATURE_TABLE))
     facts: dict[str, Any] = {"rows": ctx.facts["mine"]["rows"], "cluster": dict(mined["cluster"])}
     if mined["classifiers"]:
-        measured = measuring.evaluate(ctx.run.read(c.PREDICTIONS), seed=ctx.config.seed)
+        answers = ctx.run.read(c.PREDICTIONS)
+        measured = measuring.evaluate(answers, seed=ctx.config.seed)
+        for (name, split), found in reliability(answers).items():
+            measured[name][split] |= found
+        costs = ctx.config.mine.classify.costs
+        for splits in measured.values() if costs else ():
+            for figures in splits.values():
+                figures["mean_cost"] = mean_cost(figures["confusion"], costs)
         facts["classify"] = measured
         if ctx.kept is None:
             facts["best"] = measuring.choose_best(measured, by=ctx.config.mine.classify.select_by)

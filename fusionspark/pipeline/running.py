@@ -245,6 +245,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "classify": report.get("classify", {}),
         "explain": report["explain"],
         "receipt": report["receipt"],
+        "training": ctx.facts["mine"].get("training", {}),
         "cluster": report["cluster"],
         "best": report.get("best"),
         "rules": report.get("rules"),

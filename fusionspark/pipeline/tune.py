@@ -144,7 +144,7 @@ def _distributed(
 
     slots = spark.sparkContext.defaultParallelism
     processes = config.tune.processes or min(MOST_PROCESSES, slots)
-    if processes > slots and spark.sparkContext.master.startswith("local"):
+    if processes > slots and str(spark.sparkContext.master).startswith("local"):
         raise ConfigError(
             "tune.processes",
             f"is {processes}, and all of them must run at once",
@@ -154,5 +154,4 @@ def _distributed(
     gpu = config.represent.gpu_amount >= 1
     with progress.stage(spark, "tune"):
         distributor = TorchDistributor(num_processes=processes, local_mode=False, use_gpu=gpu)
-        found: dict[str, Any] = distributor.run(run_process, task)
-    return found
+        return dict(distributor.run(run_process, task) or {})

@@ -48,7 +48,8 @@ def blobs(spark: SparkSession, labels: str = "abc", rows: int = 20) -> DataFrame
 
 
 def train(df: DataFrame, algorithm: str, labels: list[str] | None = None, **changes: Any) -> Any:
-    from fusionspark.mine.classify import Hyperparameters, label_values
+    from fusionspark.mine.algorithms import Hyperparameters
+    from fusionspark.mine.classify import label_values
     from fusionspark.mine.classify import train as fit
 
     partitions = changes.pop("partitions", 2)
@@ -57,6 +58,14 @@ def train(df: DataFrame, algorithm: str, labels: list[str] | None = None, **chan
     iterations = 5 if algorithm == "linear_svc" else 50
     settings = Hyperparameters(**{"hidden_layers": (4,), "max_iter": iterations, **changes})
     return fit(df, algorithm, labels or label_values(df), settings, partitions=partitions)
+
+
+def with_validation(df: DataFrame) -> DataFrame:
+    """Every fourth row of a label held out for calibration."""
+    from pyspark.sql import functions as F
+
+    held = F.substring("row_id", 2, 2).cast("int") % 4 == 1
+    return df.withColumn("split", F.when(held, "validation").otherwise(F.col("split")))
 
 
 def predicted(df: DataFrame) -> list[tuple[str, str, dict[str, float]]]:
@@ -235,3 +244,137 @@ def test_a_model_is_read_by_a_fresh_process(spark: SparkSession, tmp_path: Path)
         [sys.executable, "-c", script, str(tmp_path / "model")], capture_output=True, text=True, check=True
     )
     assert out.stdout.strip().endswith("b")
+
+
+TREES = ["random_forest", "gradient_boosted_trees", "xgboost"]
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+@pytest.mark.parametrize("algorithm", [*TREES, "rbf_svm"])
+def test_the_other_algorithms_learn_save_and_load(
+    spark: SparkSession, tmp_path: Path, algorithm: str
+) -> None:
+    from fusionspark.mine.classify import Classifier
+    from fusionspark.mine.linear_form import linear_form
+
+    if algorithm == "xgboost":
+        pytest.importorskip("xgboost")
+    df = blobs(spark)
+    model = train(df, algorithm, trees=5, max_depth=3, random_features=200, max_iter=5)
+    # An explanation must not take it for linear in the features.
+    assert linear_form(model) is None
+    found = predicted(model.predict(df))
+    assert sum(prediction == row_id[0] for row_id, prediction, _ in found) >= 57
+    model.save(str(tmp_path / "model"))
+    assert predicted(Classifier.load(str(tmp_path / "model")).predict(df)) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["random_forest", "gradient_boosted_trees", "rbf_svm", "xgboost"])
+def test_xor_needs_more_than_a_line(spark: SparkSession, algorithm: str) -> None:
+    if algorithm == "xgboost":
+        pytest.importorskip("xgboost")
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-1, 1, size=(160, 2))
+    rows = [
+        (
+            f"{i:03}",
+            "test" if i % 4 == 0 else "train",
+            "yes" if x * y > 0 else "no",
+            [float(x), float(y), 1.0],
+        )
+        for i, (x, y) in enumerate(points)
+    ]
+    df = table(spark, rows)
+
+    def right(name: str, **changes: Any) -> float:
+        out = train(df, name, **changes).predict(df).where("split = 'test'").collect()
+        return float(np.mean([row.prediction == row.label for row in out]))
+
+    # The third column is constant, and harms nothing.
+    assert right(algorithm, trees=20, random_features=200, max_iter=30, gamma=2.0) >= 0.8
+    if algorithm == "rbf_svm":
+        assert right("logistic_regression") < 0.75
+
+
+@pytest.mark.slow
+def test_margins_become_probabilities_on_validation_rows(spark: SparkSession, tmp_path: Path) -> None:
+    from fusionspark.mine.classify import Classifier
+
+    df = with_validation(blobs(spark, rows=40))
+    margins = train(df, "linear_svc")
+    assert not margins.probabilistic
+    for method in ("platt", "temperature"):
+        model = margins.calibrated(df, method)
+        rows = model.predict(df).collect()
+        assert all(sum(row.scores.values()) == pytest.approx(1.0) for row in rows)
+        assert all(max(row.scores, key=row.scores.get) == row.prediction == row.label for row in rows)
+    assert model.facts["calibration"] == {"method": "temperature", "rows": 30}
+    model.save(str(tmp_path / "model"))
+    assert predicted(Classifier.load(str(tmp_path / "model")).predict(df)) == predicted(model.predict(df))
+    # Nothing held out: the margins stay, and the facts say why.
+    bare = margins.calibrated(blobs(spark), "platt")
+    assert bare.calibration is None
+    assert bare.facts["calibration"] == "none: too few validation rows"
+
+
+@pytest.mark.slow
+def test_a_stated_cost_moves_the_answer(spark: SparkSession) -> None:
+    rows = [(f"{i:02}", "train", "sick" if i % 4 == 0 else "well", [float(i % 2)]) for i in range(40)]
+    df = table(spark, rows)
+    model = train(df, "logistic_regression", regularization=0.0)
+    # Half of the rows with 0 are sick, none with 1.
+    plain = {row.row_id: row for row in model.predict(df).collect()}
+    assert plain["01"].prediction == "well"
+    careful = model.decided({"sick": {"well": 4.0}})
+    found = {row.row_id: row for row in careful.predict(df).collect()}
+    assert {found[i].prediction for i in ("00", "02")} == {"sick"}
+    assert found["01"].prediction == "well"
+    assert careful.facts["threshold"] == {"of": "well", "at": 0.8}
+    with pytest.raises(ConfigError, match="no training row has the label 'ill'"):
+        model.decided({"ill": {"well": 4.0}})
+    with pytest.raises(ConfigError, match="are margins"):
+        train(blobs(spark, "ab"), "linear_svc").decided({"a": {"b": 2.0}})
+
+
+@pytest.mark.slow
+def test_balanced_weights_help_the_rare_class(spark: SparkSession) -> None:
+    from fusionspark.mine.algorithms import Hyperparameters
+    from fusionspark.mine.classify import train as fit
+
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{i:03}", "train", "rare" if i < 10 else "usual", [float(rng.normal(1.0 if i < 10 else 0.0, 1.0))])
+        for i in range(100)
+    ]
+    df = table(spark, rows)
+
+    def caught(weight: str, algorithm: str = "logistic_regression") -> int:
+        model = fit(df, algorithm, ["rare", "usual"], Hyperparameters(), partitions=2, class_weight=weight)
+        if algorithm == "logistic_regression" and weight == "balanced":
+            assert model.facts["weight"] == {"rare": 5.0, "usual": 0.555556}
+        return model.predict(df).where("label = 'rare' AND prediction = 'rare'").count()
+
+    assert caught("none") <= 1
+    assert caught("balanced") >= 6
+
+
+@pytest.mark.slow
+def test_a_search_finds_the_setting_that_can_learn(spark: SparkSession) -> None:
+    from fusionspark.mine.algorithms import Hyperparameters
+    from fusionspark.mine.classify import train as fit
+    from fusionspark.mine.search import Search
+
+    df = blobs(spark, "ab").unionByName(table(spark, [("c1", "train", "c", [0.0, 60.0])]))
+    how = Search(2, folds=2, spaces={"logistic_regression": {"max_iter": [20]}})
+    # Without an iteration the model only knows which class is the largest.
+    start = Hyperparameters(max_iter=0)
+    model = fit(df, "logistic_regression", ["a", "b", "c"], start, partitions=2, search=how)
+    found = model.facts["search"]
+    assert found["best"] == 1
+    assert found["trials"][1]["max_iter"] == 20
+    assert found["trials"][1]["macro_f1"] > found["trials"][0]["macro_f1"]
+    # The class of one row is in one fold only.
+    assert found["fewest_rows"] == 1
+    assert all(r.prediction == r.label for r in model.predict(df).where("label <> 'c'").collect())
