@@ -13,8 +13,10 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.pipeline.explain.predictor import Predictor
-from fusionspark.tables import fit_partitions, ordered_for_fit
+from fusionspark.tables import ordered_for_fit
 
+#: Texts that one task encodes: fewer would not be worth loading the language model.
+TEXTS_A_TASK = 100
 _BASE, _DONOR, _MASK = "__base", "__donor", "__mask"
 
 
@@ -92,9 +94,11 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
     kept = held.select(
         F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made | {c.ROW_ID}]
     )
+    # Through the driver: in one stage with the cleaning, every worker of that would load the language model.
+    lazy = predictor.cleaned(plan)
+    cleaned = spark.createDataFrame(lazy.collect(), lazy.schema)
     # Laid out by number alone: which texts share a batch must not depend on the cluster.
-    parts = fit_partitions(predictor.config.mine.partitions, len(questions))
-    spread = ordered_for_fit(plan, parts)
+    spread = ordered_for_fit(cleaned, -(-len(questions) // TEXTS_A_TASK))
     embedded = predictor.embedded(spread)
     return _collect(predictor, embedded.join(F.broadcast(kept), _BASE).select("*", *_nothing()))
 

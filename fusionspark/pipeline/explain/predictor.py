@@ -129,17 +129,14 @@ class Predictor:
         blocks = self.prepared.transform(rows).drop(*preparing.SCRATCH)
         return self.classifier.predict(self.fuser.transform(blocks))
 
-    def embedded(self, rows: DataFrame) -> DataFrame:
-        """Rows with words and vectors made from their column ``text``; lazy.
+    def cleaned(self, rows: DataFrame) -> DataFrame:
+        """Rows with the clean text and the words of their column ``text``, which goes; lazy."""
+        return preparing.text_pipeline(self.config.prepare).fit(rows).transform(rows).drop(c.TEXT)
 
-        Parameters
-        ----------
-        rows : DataFrame
-            Without the columns that prepare and represent make of a text.
-        """
-        cleaned = preparing.text_pipeline(self.config.prepare).fit(rows).transform(rows)
+    def embedded(self, rows: DataFrame) -> DataFrame:
+        """Rows with the vectors of their column ``clean_text``, where the model takes any; lazy."""
         if c.EMBEDDING not in self.players:
-            return cleaned
+            return rows
         engine, settings = engine_of(self.config), self.config.represent
         embedder = TextEmbedder(
             inputCol=c.CLEAN_TEXT,
@@ -155,7 +152,7 @@ class Predictor:
             windowSize=settings.window,
             longText=engine.long_text,
         )
-        return embedder.transform(cleaned.drop(c.TEXT)).drop(c.N_TOKENS, c.TRUNCATED, c.STATUS)
+        return embedder.transform(rows).drop(c.N_TOKENS, c.TRUNCATED, c.STATUS)
 
     def held(self, run: RunFolder, row_ids: list[str]) -> DataFrame:
         """These rows of a run: ``row_id``, ``split``, ``label``, text, and what the players need."""
