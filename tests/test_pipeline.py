@@ -145,7 +145,7 @@ def test_a_named_row_is_explained_by_any_classifier_as_the_definition_has_it(spa
         pipeline.explain_row(spark, config, "r001", "2025-01-01")
 
     run = newest_run(spark, f"{config.output}/runs")
-    predictor = Predictor(config, run, manifest["best"], "float32")
+    predictor = Predictor(config, run, manifest["best"], "float32", manifest["fuse"])
     asked = Asked(run, predictor, config.report.explain, 1)
     about = subject(asked, "r001", [])
     rows = held(asked, about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -10,12 +11,14 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark import progress
+from fusionspark.config import Config
 from fusionspark.fuse.auto import AutoFuser
 from fusionspark.fuse.gated import GatedFuser, GatedFuserModel
 from fusionspark.fuse.stacker import Stacker, StackerModel
 from fusionspark.mine.classify import check_labels, label_values
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.receipt import NARROW
+from fusionspark.tables import RunFolder
 
 CONCAT, STACK, GATED, AUTO = "concat", "stack", "gated", "auto"
 #: Folds in which methods are compared at most: each is fitted once a fold.
@@ -27,9 +30,19 @@ _MODELS: dict[str, Any] = {STACK: StackerModel, GATED: GatedFuserModel}
 
 def fold_columns(ctx: Context, prepared: DataFrame) -> list[Column]:
     """Return the column that folds are made by, where it is not row_id and tonight's models are trained."""
-    fuse = ctx.config.fuse
-    name = {"group": fuse.group, "date": ctx.config.columns.date}.get(fuse.fold_by)
+    name = fold_source(ctx.config)
     return [F.col(f"`{name}`").alias(FOLD_KEY)] if name and name in prepared.columns else []
+
+
+def fold_source(config: Config) -> str | None:
+    """Return the column of the source that folds are made by; None where it is row_id."""
+    fuse = config.fuse
+    return {"group": fuse.group, "date": config.columns.date}.get(fuse.fold_by)
+
+
+def load(models: RunFolder, method: str) -> Any:
+    """Return what a method learnt in the run ``models``; None for concatenation, which learns no labels."""
+    return None if method == CONCAT else _MODELS[method].load(models.model_path("fuse_learnt"))
 
 
 def wanted(ctx: Context) -> bool:
@@ -77,7 +90,7 @@ def learn(ctx: Context, joined: DataFrame, names: dict[str, str]) -> tuple[DataF
         return joined.withColumnRenamed(c.JOINED, c.FEATURES), facts
     if ctx.kept is not None:
         facts["labels"] = (ctx.kept.stage_facts("fuse") or {})["labels"]
-    model = _MODELS[method].load(ctx.models.model_path("fuse_learnt"))
+    model = load(ctx.models, method)
     layout = {}
     for part, (start, end) in model.layout.items():
         column = part.removesuffix(" says")
@@ -123,7 +136,12 @@ def own_answers(ctx: Context, features: DataFrame) -> DataFrame | None:
     """Return the predictions of a method that answers by itself, as `columns.PREDICTIONS_DDL`; else None."""
     if c.ANSWER not in features.columns:
         return None
-    known = F.array(*[F.lit(label) for label in ctx.facts["fuse"]["labels"]])
+    return answers(features, ctx.facts["fuse"]["method"], ctx.facts["fuse"]["labels"])
+
+
+def answers(features: DataFrame, method: str, labels: Sequence[str]) -> DataFrame:
+    """Return the predictions of rows with an answer of the method's own, as `columns.PREDICTIONS_DDL`."""
+    known = F.array(*[F.lit(label) for label in labels])
     said = F.col(c.ANSWER)
     # As SQL: the function takes no column as value before Spark 4.
     likeliest = F.expr(f"array_position({c.ANSWER}, array_max({c.ANSWER}))")
@@ -131,7 +149,7 @@ def own_answers(ctx: Context, features: DataFrame) -> DataFrame | None:
         c.ROW_ID,
         c.SPLIT,
         c.LABEL,
-        F.lit(ctx.facts["fuse"]["method"]).alias(c.ALGORITHM),
+        F.lit(method).alias(c.ALGORITHM),
         F.element_at(known, likeliest.cast("int")).alias(c.PREDICTION),
         F.map_from_arrays(known, said).alias(c.SCORES),
     )

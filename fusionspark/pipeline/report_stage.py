@@ -60,10 +60,11 @@ def report(ctx: Context) -> dict[str, Any]:
         )
     if mined.get("rules"):
         facts["rules"] = {**mined["rules"], "top": top_rules(ctx.run.read(c.RULES))}
-    if mined.get("anomalies"):
-        facts["anomalies"] = {**mined["anomalies"], **summary(ctx.run.read(c.ANOMALIES), prepared)}
+    odd = ctx.run.read(c.ANOMALIES) if mined.get("anomalies") else None
+    if odd is not None:
+        facts["anomalies"] = {**mined["anomalies"], **summary(odd, prepared)}
     with progress.stage(ctx.spark, "report: explain"):
-        facts["explain"] = explain_run(ctx, facts.get("best"))
+        facts["explain"] = explain_run(ctx, facts.get("best"), odd)
     if ctx.config.columns.image and settings.pictures:
         predictions = None
         if facts.get("best"):

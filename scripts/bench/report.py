@@ -114,9 +114,9 @@ def exactness(asked: Asked) -> float:
     linear = asked.predictor.margins or {}
     sets = coalitions(len(asked.predictor.players), 2**10, 0)
     mixed = mixed_rows(asked.predictor, rows, coalition_questions(about, sets))
-    fused = asked.predictor.fuser.transform(asked.predictor.prepared.transform(mixed))
-    found = fused.select(c.ROW_ID, vector_to_array(F.col(c.FEATURES)).alias("v")).toPandas()
-    vectors = np.vstack(list(found.sort_values(c.ROW_ID)["v"]))
+    fused = asked.predictor.fused(mixed)
+    found = fused.select(c.SPLIT, vector_to_array(F.col(c.FEATURES)).alias("v")).toPandas()
+    vectors = np.vstack(list(found.sort_values(c.SPLIT)["v"]))
     several, inner = len(about.background), len(sets.masks) - 2
     worst = 0.0
     for one, mine in zip(about.chosen, np.split(vectors[several:], len(about.chosen)), strict=True):
@@ -161,7 +161,9 @@ def main() -> None:
     )
     result["explain"] = {}
     for algorithm in manifest["classify"]:
-        predictor = Predictor(config, run, algorithm, manifest["represent"]["precision"])
+        predictor = Predictor(
+            config, run, algorithm, manifest["represent"]["precision"], manifest.get("fuse", {})
+        )
         asked = Asked(run, predictor, effort, config.seed)
         found = explain(asked)
         rows = len(found["rows"])

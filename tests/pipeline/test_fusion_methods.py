@@ -5,6 +5,9 @@ from test_pipeline import DATE, reviews, settings
 
 from fusionspark import pipeline
 from fusionspark.config import Config
+from fusionspark.pipeline.explain.explaining import explain
+from fusionspark.pipeline.explain.predictor import Predictor
+from fusionspark.pipeline.explain.subject import Asked
 from fusionspark.tables import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -26,6 +29,20 @@ def again(spark, config, **fuse):
     return changed, pipeline.run(spark, changed, DATE, first="fuse", say=quiet)
 
 
+def check_explained(spark, config, manifest, algorithm):
+    """The explanation of a row adds up, and its score is that of the run."""
+    run = RunFolder(spark, f"{config.output}/runs", DATE)
+    predictor = Predictor(config, run, algorithm, "float32", manifest["fuse"])
+    (row,) = explain(Asked(run, predictor, config.report.explain, 1), row="r001")["rows"]
+    said, words = row["players"], row["words"]
+    assert said["method"] == "kernel" and said["score"] == pytest.approx(row["score"], abs=1e-6)
+    assert sum(part["value"] for part in said["parts"]) == pytest.approx(said["score"] - said["base"])
+    assert words["score"] == pytest.approx(row["score"], abs=1e-4)
+    assert sum(piece["shap"] for piece in words["pieces"]) == pytest.approx(words["score"] - words["base"])
+    values = {part["player"]: abs(part["value"]) for part in said["parts"]}
+    assert max(values["embedding"], values["tfidf_block"]) > max(values["n"], values["k"]), "the mood is text"
+
+
 def test_a_run_has_a_receipt_in_which_the_text_pays(concat):
     _, manifest = concat
     receipt = manifest["receipt"]
@@ -45,6 +62,7 @@ def test_stack(spark, concat):
     assert set(table.columns) == {"row_id", "split", "label", "features", "joined_blocks"}
     # Clusters know nothing of the label: they are those of the blocks side by side.
     assert manifest["cluster"]["sizes"] == concat[1]["cluster"]["sizes"]
+    check_explained(spark, config, manifest, "logistic_regression")
     scored = pipeline.score(spark, config, "2026-02-01", say=quiet)
     assert scored["rows"]["out"] == 80 and scored["receipt"]["of"] == DATE
 
@@ -59,6 +77,8 @@ def test_gated_answers_by_itself_beside_the_classifiers(spark, concat):
     run = RunFolder(spark, f"{config.output}/runs", DATE)
     assert run.files.exists(run.model_path("fuse_learnt/network.safetensors"))
     assert not run.files.exists(run.table_path("rows_of_gated"))
+    for algorithm in ("gated", "logistic_regression"):
+        check_explained(spark, config, manifest, algorithm)
     assert pipeline.score(spark, config, "2026-02-02", say=quiet)["rows"]["out"] == 80
 
 

@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.pipeline.explain.predictor import Predictor
-from fusionspark.tables import fit_partitions, ordered_for_fit
 
+#: Texts that one task encodes: fewer would not be worth loading the language model.
+TEXTS_A_TASK = 100
 _BASE, _DONOR, _MASK = "__base", "__donor", "__mask"
 
 
@@ -49,17 +50,20 @@ def ask_mixed(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed])
 
 
 def mixed_rows(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed]) -> DataFrame:
-    """Return the mixed rows, one a question, with its number as ``row_id``; lazy."""
+    """Return the mixed rows, one a question, with its number in the column ``split``; lazy.
+
+    A row keeps the ``row_id`` of its base, by which some fusion methods choose among their models.
+    """
     plan = held.sparkSession.createDataFrame(
         pd.DataFrame(
             {
-                c.ROW_ID: _numbers(len(questions)),
+                c.SPLIT: _numbers(len(questions)),
                 _BASE: [q.base for q in questions],
                 _DONOR: [q.donor for q in questions],
                 _MASK: [[bool(known) for known in q.mask] for q in questions],
             }
         ),
-        f"{c.ROW_ID} string, {_BASE} string, {_DONOR} string, {_MASK} array<boolean>",
+        f"{c.SPLIT} string, {_BASE} string, {_DONOR} string, {_MASK} array<boolean>",
     )
     of_base, of_donor = (F.broadcast(_renamed(held, side)) for side in (_BASE, _DONOR))
     joined = plan.join(of_base, _BASE).join(of_donor, _DONOR)
@@ -69,8 +73,10 @@ def mixed_rows(predictor: Predictor, held: DataFrame, questions: Sequence[Mixed]
         return column.otherwise(F.col(f"`{_DONOR}{name}`")).alias(name)
 
     return joined.select(
-        c.ROW_ID,
-        *_nothing(),
+        c.SPLIT,
+        F.col(_BASE).alias(c.ROW_ID),
+        *[F.col(f"`{_BASE}{name}`").alias(name) for name in predictor.kept],
+        F.lit(None).cast("string").alias(c.LABEL),
         *[chosen(i, name) for i, names in enumerate(predictor.players.values()) for name in names],
     )
 
@@ -81,31 +87,31 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
     plan = spark.createDataFrame(
         pd.DataFrame(
             {
-                c.ROW_ID: _numbers(len(questions)),
+                c.SPLIT: _numbers(len(questions)),
                 _BASE: [q.base for q in questions],
                 c.TEXT: [q.text for q in questions],
             }
         ),
-        f"{c.ROW_ID} string, {_BASE} string, {c.TEXT} string",
+        f"{c.SPLIT} string, {_BASE} string, {c.TEXT} string",
     )
     made = {c.TOKENS, c.EMBEDDING, c.CLEAN_TEXT, c.SPLIT, c.LABEL}
     kept = held.select(
-        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made | {c.ROW_ID}]
+        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made]
     )
+    # Through the driver: in one stage with the cleaning, every worker of that would load the language model.
+    lazy = predictor.cleaned(plan)
+    cleaned = spark.createDataFrame(lazy.collect(), lazy.schema)
     # Laid out by number alone: which texts share a batch must not depend on the cluster.
-    parts = fit_partitions(predictor.config.mine.partitions, len(questions))
-    spread = ordered_for_fit(plan, parts)
+    tasks = -(-len(questions) // TEXTS_A_TASK)
+    spread = cleaned.repartition(tasks, c.SPLIT).sortWithinPartitions(c.SPLIT)
     embedded = predictor.embedded(spread)
-    return _collect(predictor, embedded.join(F.broadcast(kept), _BASE).select("*", *_nothing()))
+    return _collect(
+        predictor, embedded.join(F.broadcast(kept), _BASE).withColumn(c.LABEL, F.lit(None).cast("string"))
+    )
 
 
 def _numbers(count: int) -> list[str]:
     return [f"{i:08d}" for i in range(count)]
-
-
-def _nothing() -> list[Column]:
-    """Columns that a classifier's answer carries and that mean nothing here."""
-    return [F.lit(None).cast("string").alias(name) for name in (c.SPLIT, c.LABEL)]
 
 
 def _renamed(held: DataFrame, side: str) -> DataFrame:
@@ -114,8 +120,8 @@ def _renamed(held: DataFrame, side: str) -> DataFrame:
 
 
 def _collect(predictor: Predictor, rows: DataFrame) -> Answers:
-    labels = predictor.classifier.labels
+    labels = predictor.labels
     scores = F.array(*[F.col(c.SCORES)[label] for label in labels]).alias(c.SCORES)
-    found = predictor.scores(rows).select(c.ROW_ID, c.PREDICTION, scores).toPandas().sort_values(c.ROW_ID)
+    found = predictor.scores(rows).select(c.SPLIT, c.PREDICTION, scores).toPandas().sort_values(c.SPLIT)
     matrix = np.array(found[c.SCORES].tolist(), dtype=np.float64).reshape(len(found), len(labels))
     return Answers([str(label) for label in found[c.PREDICTION]], matrix)

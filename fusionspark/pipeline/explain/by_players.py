@@ -75,7 +75,7 @@ def coalition_questions(about: Subject, sets: Coalitions) -> list[Mixed]:
 
 
 def _shapley(asked: Asked, about: Subject, sets: Coalitions, scores: Array) -> None:
-    labels, several = list(asked.predictor.classifier.labels), len(about.background)
+    labels, several = list(asked.predictor.labels), len(about.background)
     base, scores = scores[:several].mean(axis=0), scores[several:]
     inner = len(sets.masks) - 2
     for one, mine in zip(about.chosen, np.split(scores, len(about.chosen)), strict=True):

@@ -48,7 +48,7 @@ def explain_words(asked: Asked, about: Subject, rows: DataFrame, seconds: float)
         for mask in sets.masks
     ]
     answers = ask_texts(asked.predictor, rows, questions).scores
-    labels = list(asked.predictor.classifier.labels)
+    labels = list(asked.predictor.labels)
     own = [labels.index(one["prediction"]) for one in chosen]
     ends = np.cumsum([len(sets.masks) for _, sets in parted])[:-1]
     again: list[Reworded] = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.config import Config
@@ -13,24 +13,34 @@ from fusionspark.errors import ConfigError
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.explain.explaining import explain
 from fusionspark.pipeline.explain.predictor import Predictor
-from fusionspark.pipeline.explain.subject import Asked
+from fusionspark.pipeline.explain.subject import MOST_JUDGED, Asked
 from fusionspark.pipeline.retrain import trainer_of
 from fusionspark.tables import RunFolder, newest_run
 
 
-def explain_run(ctx: Context, best: str | None) -> dict[str, Any] | None:
+def explain_run(ctx: Context, best: str | None, anomalies: DataFrame | None) -> dict[str, Any] | None:
     """Explain the best classifier of a run; None where nothing is to be explained.
+
+    Of the flagged rows of ``anomalies`` those are explained that are test rows.
 
     A run that only scores has no held-out rows, so it is not explained; `explain_row` can.
     """
     effort = ctx.config.report.explain
     if best is None or ctx.scoring or not (effort.rows or effort.shuffled):
         return None
-    if not ctx.facts["prepare"]["splits"].get(c.TEST) or not _explainable(ctx.facts["fuse"]):
+    if not ctx.facts["prepare"]["splits"].get(c.TEST):
         return None
     represent = ctx.facts["represent"]["represent"]
-    predictor = Predictor(ctx.config, ctx.models, best, represent["precision"] if represent else "float32")
-    return explain(Asked(ctx.run, predictor, effort, ctx.config.seed, _rate(represent)))
+    precision = represent["precision"] if represent else "float32"
+    predictor = Predictor(ctx.config, ctx.models, best, precision, ctx.facts["fuse"])
+    asked = Asked(ctx.run, predictor, effort, ctx.config.seed, _rate(represent))
+    return explain(asked, anomalies=[] if anomalies is None else _oddest(anomalies))
+
+
+def _oddest(anomalies: DataFrame) -> list[str]:
+    """Row ids of the flagged anomalies, the strangest first."""
+    ordered = anomalies.where("flagged").orderBy(F.desc("score"), c.ROW_ID).limit(MOST_JUDGED)
+    return [row[c.ROW_ID] for row in ordered.select(c.ROW_ID).collect()]
 
 
 def explain_row(
@@ -61,15 +71,9 @@ def explain_row(
         raise ConfigError(
             f"run {run.path}", "classified nothing, so no row can be explained", remedy="set columns.label"
         )
-    if not _explainable(manifest.get("fuse", {})):
-        raise ConfigError(
-            f"run {run.path}",
-            f"fuses by {manifest['fuse']}, and explanations go back through weighted blocks only",
-            remedy="run with fuse.method: concat and fuse.reduction: none",
-        )
     represent = manifest.get("represent")
     precision = represent["precision"] if represent else "float32"
-    predictor = Predictor(config, trainer_of(run), manifest["best"], precision)
+    predictor = Predictor(config, trainer_of(run), manifest["best"], precision, manifest.get("fuse", {}))
     effort = config.report.explain
     if samples:
         effort = effort.model_copy(update={"samples": samples})
@@ -77,11 +81,6 @@ def explain_row(
         "run_date": run.run_date,
         **explain(Asked(run, predictor, effort, config.seed, _rate(represent)), row=row),
     }
-
-
-def _explainable(fuse: Mapping[str, Any]) -> bool:
-    """Whether classifiers read the blocks as they were made, so that they can be changed and asked."""
-    return (fuse.get("method", "concat"), fuse.get("reduction", "none")) == ("concat", "none")
 
 
 def _rate(represent: dict[str, Any] | None) -> float | None:

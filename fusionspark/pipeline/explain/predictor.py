@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,10 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.config import Config
 from fusionspark.fuse.feature_fuser import FeatureFuserModel
+from fusionspark.fuse.reducer import BlockReducerModel
 from fusionspark.mine.classify import Classifier
 from fusionspark.mine.linear_form import linear_form
+from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.vector_space import engine_of
 from fusionspark.prepare import stages as preparing
 from fusionspark.prepare.table_encoder import TableEncoderModel
@@ -42,12 +46,43 @@ class Predictor:
         The classifier that is asked.
     precision : str
         That the language model works in.
+    fused_by : dict
+        What the stage fuse says of ``method`` and ``reduction``.
     """
 
     config: Config
     models: RunFolder
     algorithm: str
     precision: str
+    fused_by: Mapping[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in the order of scores."""
+        return tuple(self.learnt.getLabels()) if self._by_itself else self.classifier.labels
+
+    @property
+    def _by_itself(self) -> bool:
+        """Whether the fusion method answers, and no classifier behind it."""
+        return self.learnt is not None and self.algorithm == self.fused_by.get("method")
+
+    @cached_property
+    def learnt(self) -> Any:
+        """The fusion method that learnt from the label, or None."""
+        return learnt_fusion.load(self.models, str(self.fused_by.get("method", learnt_fusion.CONCAT)))
+
+    @cached_property
+    def reducer(self) -> BlockReducerModel | None:
+        """What brings the embedding down, or None."""
+        if self.fused_by.get("reduction", "none") == "none":
+            return None
+        reducer: BlockReducerModel = BlockReducerModel.load(self.models.model_path("fuse_reduction"))
+        return reducer
+
+    @cached_property
+    def kept(self) -> list[str]:
+        """Columns beside those of the players that a row needs as they are: what folds are made by."""
+        return [learnt_fusion.FOLD_KEY] if learnt_fusion.fold_source(self.config) else []
 
     @cached_property
     def prepared(self) -> PipelineModel:
@@ -90,7 +125,7 @@ class Predictor:
     @cached_property
     def margins(self) -> dict[str, tuple[npt.NDArray[np.float64], float]] | None:
         """Weights and intercept of each label's margin; None where it is not linear in the fused vector."""
-        found = linear_form(self.classifier)
+        found = None if self.learnt is not None else linear_form(self.classifier)
         if found and all(len(weights) == self.fuser.numFeatures for weights, _ in found.values()):
             return found
         return None
@@ -126,20 +161,31 @@ class Predictor:
 
     def scores(self, rows: DataFrame) -> DataFrame:
         """`columns.PREDICTIONS_DDL` of rows that hold the columns of the players; lazy."""
+        fused = self.fused(rows)
+        if self._by_itself:
+            return learnt_fusion.answers(fused, self.algorithm, self.labels)
+        return self.classifier.predict(fused)
+
+    def fused(self, rows: DataFrame) -> DataFrame:
+        """Return the rows as classifiers read them; lazy."""
         blocks = self.prepared.transform(rows).drop(*preparing.SCRATCH)
-        return self.classifier.predict(self.fuser.transform(blocks))
+        if self.reducer is not None:
+            reduced = self.reducer.transform(blocks)
+            blocks = reduced.drop(c.EMBEDDING).withColumnRenamed(self.reducer.getOutputCol(), c.EMBEDDING)
+        if self.learnt is None:
+            return self.fuser.transform(blocks)
+        joined = self.fuser.transform(blocks, {self.fuser.outputCol: c.JOINED})
+        answered: DataFrame = self.learnt.transform(joined)
+        return answered
+
+    def cleaned(self, rows: DataFrame) -> DataFrame:
+        """Rows with the clean text and the words of their column ``text``, which goes; lazy."""
+        return preparing.text_pipeline(self.config.prepare).fit(rows).transform(rows).drop(c.TEXT)
 
     def embedded(self, rows: DataFrame) -> DataFrame:
-        """Rows with words and vectors made from their column ``text``; lazy.
-
-        Parameters
-        ----------
-        rows : DataFrame
-            Without the columns that prepare and represent make of a text.
-        """
-        cleaned = preparing.text_pipeline(self.config.prepare).fit(rows).transform(rows)
+        """Rows with the vectors of their column ``clean_text``, where the model takes any; lazy."""
         if c.EMBEDDING not in self.players:
-            return cleaned
+            return rows
         engine, settings = engine_of(self.config), self.config.represent
         embedder = TextEmbedder(
             inputCol=c.CLEAN_TEXT,
@@ -155,14 +201,17 @@ class Predictor:
             windowSize=settings.window,
             longText=engine.long_text,
         )
-        return embedder.transform(cleaned.drop(c.TEXT)).drop(c.N_TOKENS, c.TRUNCATED, c.STATUS)
+        return embedder.transform(rows).drop(c.N_TOKENS, c.TRUNCATED, c.STATUS)
 
     def held(self, run: RunFolder, row_ids: list[str]) -> DataFrame:
         """These rows of a run: ``row_id``, ``split``, ``label``, text, and what the players need."""
         prepared = run.read(c.PREPARED).where(F.col(c.ROW_ID).isin(row_ids))
         own = {name for names in self.players.values() for name in names}
         here = [name for name in prepared.columns if name in own]
-        rows = prepared.select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT, *[F.col(f"`{n}`") for n in here])
+        fold = learnt_fusion.fold_source(self.config)
+        folds = [F.col(f"`{fold}`").alias(learnt_fusion.FOLD_KEY)] if fold else []
+        columns = [*folds, *[F.col(f"`{n}`") for n in here]]
+        rows = prepared.select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT, *columns)
         if c.EMBEDDING in own:
             vectors = run.read(c.EMBEDDINGS).where(F.col(c.ROW_ID).isin(row_ids))
             rows = rows.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
