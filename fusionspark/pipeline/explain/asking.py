@@ -87,13 +87,13 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
         ),
         f"{c.ROW_ID} string, {_BASE} string, {c.TEXT} string",
     )
-    made = {c.TOKENS, c.EMBEDDING, c.CLEAN_TEXT, c.SPLIT, c.LABEL}
-    kept = held.select(
-        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made | {c.ROW_ID}]
-    )
     # Laid out by number alone: which texts share a batch must not depend on the cluster.
     spread = plan.repartition(predictor.config.mine.partitions, c.ROW_ID).sortWithinPartitions(c.ROW_ID)
     embedded = predictor.embedded(spread)
+    made = {*embedded.columns, c.SPLIT, c.LABEL}
+    kept = held.select(
+        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made]
+    )
     return _collect(predictor, embedded.join(F.broadcast(kept), _BASE).select("*", *_nothing()))
 
 
