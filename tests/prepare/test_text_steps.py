@@ -1,6 +1,7 @@
 """Spark stages around the text rules: alone, together, saved, and in the table `prepared`."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -140,12 +141,13 @@ def test_a_run_keeps_near_duplicates_on_one_side_and_tells_of_them(spark, tmp_pa
     from fusionspark import pipeline
     from fusionspark.config import Config
 
-    base = "number {} the red cat sat on a mat and ran fast over the hill to the far away barn"
     rows = []
     for i in range(40):
-        text = base.format(i) if i % 2 else f"blue dog {i * 7919} eats bread {i * 104729} under moon {i}"
+        pick = random.Random(i)
+        mood = "good" if i % 2 else "bad"
+        text = f"{mood} " + " ".join(str(pick.randrange(10**6)) for _ in range(12))
         # Three copies that differ by their end.
-        rows += [(f"r{i:02}{k}", text + "!" * k, "good" if i % 2 else "bad") for k in range(3)]
+        rows += [(f"r{i:02}{k}", text + "!" * k, mood) for k in range(3)]
     source = str(tmp_path / "in")
     spark.createDataFrame(rows, "id string, text string, mood string").write.parquet(source)
     config = Config.model_validate(
@@ -165,9 +167,12 @@ def test_a_run_keeps_near_duplicates_on_one_side_and_tells_of_them(spark, tmp_pa
     )
     manifest = pipeline.run(spark, config, "2026-01-31", say=lambda line: None)
     near = manifest["prepare"]["near_duplicates"]
-    assert near["rows"] == 120, "each row has its copies"
-    assert 2 <= near["groups"] <= 40
-    assert manifest["features"]["statistics"]["dimension"] == 6
+    assert near == {"groups": 40, "rows": 120, "largest": 3}
+    assert manifest["features"]["statistics"]["dimension"] == 7, (
+        "three numbers and their indicators, and the block's own"
+    )
+    assert c.STATISTICS_BLOCK in manifest["explain"]["players"]
+    assert any(row.get("words") for row in manifest["explain"]["rows"]), "other texts have other lengths"
     folder = Path(config.output, "runs", "2026-01-31")
     prepared = spark.read.parquet(str(folder / manifest["tables"] / c.PREPARED))
     groups = prepared.groupBy(c.DUPLICATE_GROUP).agg(F.collect_set(c.SPLIT).alias("splits")).collect()
