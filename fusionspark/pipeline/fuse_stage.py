@@ -15,19 +15,20 @@ from fusionspark.pipeline.context import Context
 from fusionspark.represent.one_model import check_one_model
 from fusionspark.tables import ordered_for_fit
 
-_BLOCKS = {"text": c.EMBEDDING, "tfidf": c.TFIDF_BLOCK, "table": c.TABLE_BLOCK, "image": c.IMAGE_EMBEDDING}
+_BLOCKS = {
+    "text": c.EMBEDDING,
+    "tfidf": c.TFIDF_BLOCK,
+    "table": c.TABLE_BLOCK,
+    "statistics": c.STATISTICS_BLOCK,
+    "image": c.IMAGE_EMBEDDING,
+}
 
 
 def fuse(ctx: Context) -> dict[str, Any]:
     """Write the table `features`."""
     prepared = ctx.run.read(c.PREPARED)
-    table = prepared.select(
-        c.ROW_ID,
-        c.SPLIT,
-        c.LABEL,
-        *learnt_fusion.fold_columns(ctx, prepared),
-        *[n for n in (c.TFIDF_BLOCK, c.TABLE_BLOCK) if n in prepared.columns],
-    )
+    made = [name for name in _BLOCKS.values() if name in prepared.columns]
+    table = prepared.select(c.ROW_ID, c.SPLIT, c.LABEL, *learnt_fusion.fold_columns(ctx, prepared), *made)
     if ctx.config.columns.text:
         embeddings = ctx.run.read(c.EMBEDDINGS)
         check_one_model(embeddings, c.EMBEDDINGS)

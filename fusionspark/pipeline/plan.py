@@ -19,7 +19,7 @@ from fusionspark.pipeline.collect_stage import open_source
 from fusionspark.pipeline.cost import check_budget, flops_per_token, on_gpu
 from fusionspark.pipeline.precision_gate import in_a_task
 from fusionspark.pipeline.vector_space import engine_of, store_of
-from fusionspark.prepare.text_stages import TextCleaner
+from fusionspark.prepare.stages import text_cleaner
 from fusionspark.represent.loading import EngineSettings, build_engine
 from fusionspark.represent.model_source import resolve_model
 from fusionspark.represent.settings import read_settings
@@ -56,7 +56,7 @@ def plan(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any]:
     # A hash picks distinct texts evenly, wherever they lie and however often they come up.
     share = min(1.0, 2 * config.plan.sample / max(1, distinct))
     picked = texts.where(F.pmod(F.xxhash64(c.TEXT), F.lit(1_000_000)) < int(share * 1_000_000)).distinct()
-    cleaned = TextCleaner(inputCol=c.TEXT, outputCol=c.CLEAN_TEXT).transform(picked.limit(config.plan.sample))
+    cleaned = text_cleaner(config.prepare).transform(picked.limit(config.plan.sample))
     sample = [row[0] for row in cleaned.select(c.CLEAN_TEXT).collect() if row[0]]
     newest = newest_run(spark, f"{config.output}/runs", config.table_format)
     last = newest.manifest() if newest else None

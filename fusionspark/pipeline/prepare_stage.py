@@ -13,8 +13,12 @@ from fusionspark.config import Config
 from fusionspark.errors import DataContractError
 from fusionspark.pipeline import pictures, retrain, table_features
 from fusionspark.pipeline.context import Context
+from fusionspark.pipeline.text_facts import text_facts
 from fusionspark.prepare import split as splitting
 from fusionspark.prepare import stages as preparing
+from fusionspark.prepare.near_duplicates import near_duplicate_groups
+from fusionspark.prepare.python_steps import together
+from fusionspark.represent.monitor import counters_accumulator
 from fusionspark.tables import ordered_for_fit
 
 #: Value of ``split`` for rows that are only scored.
@@ -28,16 +32,14 @@ def prepare(ctx: Context) -> dict[str, Any]:
     if columns.image:
         rows = pictures.read(ctx, rows)
     facts: dict[str, Any] = {}
-    if ctx.scoring:
-        rows = rows.withColumn(c.SPLIT, F.lit(SCORED))
-    else:
+    if not ctx.scoring:
         facts["models"] = retrain.choose(ctx, rows)
-        rows = _split(ctx, rows, facts)
     rows = table_features.derive(ctx, rows)
-    texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
-    # Python cleans each text once; the fit and the table both start from what it wrote.
-    cleaned = texts.persist()
+    monitor = counters_accumulator(ctx.spark)
+    # Python reads each text once; the fit and the table both start from what it wrote.
+    texts = together(rows, preparing.text_steps(config.prepare, monitor)).persist()
     try:
+        cleaned = _split(ctx, _grouped(texts, config), facts)
         if ctx.kept is None:
             train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), ctx.partitions)
             _need_rows(train, config)
@@ -49,18 +51,34 @@ def prepare(ctx: Context) -> dict[str, Any]:
         prepared = made.drop(*scratch, c.TEXT, c.CONTENT_HASH)
         written = ctx.run.write(prepared, c.PREPARED)
     finally:
-        cleaned.unpersist()
+        texts.unpersist()
     if not ctx.scoring and ctx.kept is None:
         facts["leaks"] = table_features.leaks(ctx, written)
     counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
-    return {"rows": sum(counts.values()), "splits": counts, **facts}
+    told = text_facts(written, monitor.value) if columns.text else {}
+    return {"rows": sum(counts.values()), "splits": counts, "text": told, **facts}
+
+
+def _grouped(texts: DataFrame, config: Config) -> DataFrame:
+    """Add the group of near-duplicates that each row is in, where that is asked for."""
+    settings = config.prepare.near_duplicates
+    if not (settings.find and config.columns.text):
+        return texts
+    groups = near_duplicate_groups(
+        texts, similarity=settings.similarity, shingle=settings.shingle, seed=config.seed
+    )
+    return texts.join(groups, c.ROW_ID, "left")
 
 
 def _split(ctx: Context, rows: DataFrame, facts: dict[str, Any]) -> DataFrame:
     """Part the rows as the models that are applied ask for: what they were trained on is never held out."""
+    if ctx.scoring:
+        return rows.withColumn(c.SPLIT, F.lit(SCORED))
     split, date = ctx.config.split, ctx.config.columns.date
     if split.by == "hash" or date is None:
-        return splitting.split_by_hash(rows, split, seed=ctx.config.seed)
+        whole = ctx.config.prepare.near_duplicates.keep_together and c.DUPLICATE_GROUP in rows.columns
+        together = F.coalesce(c.DUPLICATE_GROUP, c.ROW_ID) if whole else F.col(c.ROW_ID)
+        return splitting.split_by_hash(rows, split, seed=ctx.config.seed, unit=together)
     kept = None
     if ctx.kept is not None:
         kept = splitting.DateCut.from_facts((ctx.kept.stage_facts("prepare") or {})["cut"])

@@ -236,6 +236,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
             }
             for stage in c.STAGES
         ],
+        "prepare": ctx.facts["prepare"].get("text", {}),
         "represent": ctx.facts["represent"]["represent"],
         "store": ctx.facts["represent"]["store"],
         "image": ctx.facts["represent"].get("image"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark.columns import ROW_ID, SPLIT, TEST, TRAIN, VALIDATION
@@ -72,13 +72,15 @@ def date_cut(df: DataFrame, split: Split, date: str, *, kept: DateCut | None = N
     return DateCut(validation_from, test_from, counts[-1][0])
 
 
-def split_by_hash(df: DataFrame, split: Split, *, seed: int) -> DataFrame:
+def split_by_hash(df: DataFrame, split: Split, *, seed: int, unit: Column | None = None) -> DataFrame:
     """Add the column ``split``, drawn from a seeded hash of ``row_id``; lazy.
 
-    A row keeps its part whatever other rows come and go.
+    A row keeps its part whatever other rows come and go. Rows of one ``unit`` (of strings), where it is
+    given, fall into one part, that of the row whose ``row_id`` equals it.
     """
+    unit = F.col(ROW_ID) if unit is None else unit
     # 53 bits fit a double exactly; pmod makes the signed hash non-negative.
-    draw = F.pmod(F.xxhash64(F.lit(seed), F.lit("split"), F.col(ROW_ID)), F.lit(2**53)) / F.lit(2.0**53)
+    draw = F.pmod(F.xxhash64(F.lit(seed), F.lit("split"), unit), F.lit(2**53)) / F.lit(2.0**53)
     part = (
         F.when(draw < split.test, TEST)
         .when(draw < split.test + split.validation, VALIDATION)

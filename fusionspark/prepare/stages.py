@@ -1,4 +1,4 @@
-"""The stages of prepare, in order, as one `pyspark.ml.Pipeline`."""
+"""The stages of prepare, in order."""
 
 from __future__ import annotations
 
@@ -7,18 +7,38 @@ from typing import Any
 from pyspark.ml import Estimator, Pipeline, Transformer
 from pyspark.ml.feature import IDF, Normalizer, SQLTransformer
 
-from fusionspark.columns import CLEAN_TEXT, TABLE_BLOCK, TEXT, TFIDF_BLOCK, TOKENS
+from fusionspark.columns import (
+    CLEAN_TEXT,
+    LANGUAGE,
+    N_CHARS,
+    N_SENTENCES,
+    N_WORDS,
+    POS_SHARES,
+    STATISTICS_BLOCK,
+    TABLE_BLOCK,
+    TEXT,
+    TFIDF_BLOCK,
+    TOKENS,
+    WORDS,
+)
 from fusionspark.config import Columns, Prepare
 from fusionspark.prepare.dates import DateParts, part_names
 from fusionspark.prepare.history import HistoryFeatures, names
 from fusionspark.prepare.ngrams import MOST_NGRAMS, TERMS, ngram_columns, ngram_stages
+from fusionspark.prepare.python_steps import PythonStep
 from fusionspark.prepare.table_encoder import TableEncoder
 from fusionspark.prepare.target_encoding import TargetEncoder
-from fusionspark.prepare.text_stages import TextCleaner, WordTokenizer
+from fusionspark.prepare.text_stages import LanguageDetector, LengthCounter, TextCleaner
+from fusionspark.prepare.universal_pos import UNIVERSAL_TAGS
 from fusionspark.prepare.vocabulary import WordCounter
+from fusionspark.prepare.word_stages import Monitor, WordTagger, WordTokenizer
 
+#: Shares of parts of speech as features of their own; named as a reader of the report would.
+_SHARES = {tag: f"share of {tag}" for tag in UNIVERSAL_TAGS}
 #: Columns that only carry values between two stages of this room.
-SCRATCH = ("__counts", "__weighted", *ngram_columns(MOST_NGRAMS))
+_COUNTS, _WEIGHTED = "__counts", "__weighted"
+_TABLE, _TARGET = "__table", "__target"
+SCRATCH = (_COUNTS, _WEIGHTED, *ngram_columns(MOST_NGRAMS), *_SHARES.values())
 
 
 def is_scratch(name: str) -> bool:
@@ -26,21 +46,54 @@ def is_scratch(name: str) -> bool:
     return name in SCRATCH or name == _TABLE or name.startswith(_TARGET)
 
 
-def text_pipeline(settings: Prepare) -> Pipeline:
-    """Stages that need nothing learnt: clean text and words."""
-    return Pipeline(
-        stages=[
-            TextCleaner(inputCol=TEXT, outputCol=CLEAN_TEXT),
-            WordTokenizer(inputCol=CLEAN_TEXT, outputCol=TOKENS, language=settings.language),
-        ]
+def text_cleaner(settings: Prepare) -> TextCleaner:
+    """The first of the stages, alone."""
+    return TextCleaner(
+        inputCol=TEXT, outputCol=CLEAN_TEXT, foldWidth=settings.fold_width, mask=list(settings.mask)
     )
 
 
+def text_steps(settings: Prepare, monitor: Monitor | None = None) -> list[PythonStep]:
+    """Stages that need nothing learnt: clean text; language, words, tags and lengths as far as asked for.
+
+    `python_steps.together` applies them in one pass; each is a stage of its own as well. ``monitor`` is told
+    how often taggers are loaded.
+    """
+    steps: list[PythonStep] = [text_cleaner(settings)]
+    detected = settings.language == "auto"
+    if detected:
+        steps.append(LanguageDetector(inputCol=CLEAN_TEXT, outputCol=LANGUAGE))
+    languages = {"languageCol": LANGUAGE} if detected else {"language": settings.language}
+    if settings.pos_tags:
+        tagger = WordTagger(inputCol=CLEAN_TEXT, outputCol=TOKENS, **languages)
+        tagger.monitor = monitor
+        steps.append(tagger)
+    else:
+        steps.append(WordTokenizer(inputCol=CLEAN_TEXT, outputCol=TOKENS, **languages))
+    if settings.text_statistics != "none":
+        words = WORDS if settings.pos_tags else TOKENS
+        steps.append(LengthCounter(inputCol=CLEAN_TEXT, wordsCol=words))
+    return steps
+
+
+def statistics_columns(columns: Columns, settings: Prepare) -> dict[str, list[str]]:
+    """Columns of the table `prepared` with statistics of the text -> the features that each gives."""
+    if not columns.text or settings.text_statistics == "none":
+        return {}
+    shares = {POS_SHARES: list(_SHARES.values())} if settings.pos_tags else {}
+    return {name: [name] for name in (N_CHARS, N_WORDS, N_SENTENCES)} | shares
+
+
+def _shares_apart() -> Transformer:
+    """Stage that gives every share of a part of speech a column."""
+    shares = ", ".join(f"{POS_SHARES}[{i}] AS `{name}`" for i, name in enumerate(_SHARES.values()))
+    return SQLTransformer(statement=f"SELECT *, {shares} FROM __THIS__")
+
+
 def feature_pipeline(columns: Columns, settings: Prepare) -> Pipeline:
-    """Stages that learn from training rows: TF-IDF of the words, encoding of the structured columns."""
+    """Stages that learn from training rows: TF-IDF, encoding of structured columns and text statistics."""
     stages: list[Estimator[Any] | Transformer] = []
     if columns.text and settings.tfidf_features:
-        counts, weighted = SCRATCH[:2]
         terms = TOKENS
         if settings.tfidf_ngrams > 1:
             stages += ngram_stages(TOKENS, settings.tfidf_ngrams)
@@ -48,16 +101,24 @@ def feature_pipeline(columns: Columns, settings: Prepare) -> Pipeline:
         stages += [
             WordCounter(
                 inputCol=terms,
-                outputCol=counts,
+                outputCol=_COUNTS,
                 vocabSize=settings.tfidf_features,
                 minRows=settings.tfidf_min_rows,
             ),
-            IDF(inputCol=counts, outputCol=weighted),
+            IDF(inputCol=_COUNTS, outputCol=_WEIGHTED),
             # Unit length, so that a long text does not weigh more than a short one.
-            Normalizer(inputCol=weighted, outputCol=TFIDF_BLOCK, p=2.0),
+            Normalizer(inputCol=_WEIGHTED, outputCol=TFIDF_BLOCK, p=2.0),
         ]
-    if columns.numeric or columns.categorical or columns.dates:
-        stages += _table_stages(columns, settings)
+    held = statistics_columns(columns, settings)
+    statistics = [name for names in held.values() for name in names]
+    if POS_SHARES in held:
+        stages.append(_shares_apart())
+    beside = settings.text_statistics == "table"
+    if statistics and not beside:
+        stages.append(_table_encoder(settings, numericCols=statistics, outputCol=STATISTICS_BLOCK))
+    numbers = [*number_columns(columns, settings), *(statistics if beside else [])]
+    if numbers or columns.categorical:
+        stages += _table_stages(numbers, columns.categorical, settings)
     return Pipeline(stages=stages)
 
 
@@ -86,17 +147,26 @@ def number_columns(columns: Columns, settings: Prepare) -> list[str]:
     return [*columns.numeric, *dates, *(names(history.values, history.windows) if history else [])]
 
 
-def _table_stages(columns: Columns, settings: Prepare) -> list[Estimator[Any] | Transformer]:
+def _table_encoder(settings: Prepare, **columns: Any) -> TableEncoder:
+    return TableEncoder(
+        maxCategories=settings.max_categories,
+        hashBuckets=settings.table.hash_buckets if settings.table.rare == "hash" else 0,
+        clipShare=settings.table.clip,
+        maxSkew=settings.table.skew,
+        **columns,
+    )
+
+
+def _table_stages(
+    numbers: list[str], categories: list[str], settings: Prepare
+) -> list[Estimator[Any] | Transformer]:
     table = settings.table
-    encoded = columns.categorical if table.rare == "target" else []
+    encoded = categories if table.rare == "target" else []
     stages: list[Estimator[Any] | Transformer] = [
-        TableEncoder(
-            numericCols=number_columns(columns, settings),
-            categoricalCols=columns.categorical,
-            maxCategories=settings.max_categories,
-            hashBuckets=table.hash_buckets if table.rare == "hash" else 0,
-            clipShare=table.clip,
-            maxSkew=table.skew,
+        _table_encoder(
+            settings,
+            numericCols=numbers,
+            categoricalCols=categories,
             outputCol=_TABLE if encoded else TABLE_BLOCK,
         )
     ]
@@ -109,6 +179,3 @@ def _table_stages(columns: Columns, settings: Prepare) -> list[Estimator[Any] | 
         joined = f"concat({', '.join([_TABLE, *blocks])})"
         stages.append(SQLTransformer(statement=f"SELECT *, {joined} AS {TABLE_BLOCK} FROM __THIS__"))
     return stages
-
-
-_TABLE, _TARGET = "__table", "__target"

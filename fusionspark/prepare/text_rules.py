@@ -17,6 +17,21 @@ _ENTITY = re.compile(r"&#?\w+;")
 _KEPT_FORMAT = {"\u200c", "\u200d"}
 _SPACE = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[\n ]*")
+#: Full-width letters and digits; punctuation keeps its width, which in Chinese is the proper one.
+_FULL_WIDTH = {0xFF00 + code - 0x20: code for code in range(0x21, 0x7F) if chr(code).isalnum()}
+
+#: A cleaned text has at most so many times the characters: NFC parts some letters into three (Unicode
+#: Standard Annex 15, "Maximum expansion factors"); every other rule keeps or shortens.
+CLEANING_BOUND = 3
+
+
+def fold_width(text: str) -> str:
+    """Full-width letters and digits as plain ones, one character for one.
+
+    >>> fold_width("ＡＢＣ１２３，好！")
+    'ABC123，好！'
+    """
+    return text.translate(_FULL_WIDTH)
 
 
 def _drop_control(text: str) -> str:
@@ -46,12 +61,14 @@ def _unmark(text: str) -> str:
     return text
 
 
-def clean(text: str | None) -> str | None:
+def clean(text: str | None, *, fold: bool = False) -> str | None:
     r"""Repair one text without changing what it says.
 
     Mojibake is undone (ftfy), HTML entities and tags go, Unicode is composed (NFC), control characters go,
     runs of white space become one space or one line break. ``None`` stays ``None``; text without any visible
-    character becomes ``None``, so that "no text" has one spelling. Cleaning twice changes nothing.
+    character becomes ``None``, so that "no text" has one spelling. With ``fold`` full-width letters and
+    digits become plain ones. Cleaning twice changes nothing; the result has at most `CLEANING_BOUND` times
+    the characters.
 
     >>> clean("&quot;It&#039;s  <br/>  great&quot; &amp;amp; cheap")
     '"It\'s\ngreat" & cheap'
@@ -66,6 +83,8 @@ def clean(text: str | None) -> str | None:
     text = text.encode("utf-8", "ignore").decode("utf-8")
     for _ in range(8):
         before = text
+        if fold and not text.isascii():
+            text = fold_width(text)
         text = _unmark(text)
         if not text.isascii():
             # Entities are done above, to the end; curly quotes and full-width forms are the writer's own.

@@ -6,6 +6,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 from fusionspark.errors import MissingExtraError
 
@@ -22,7 +23,14 @@ def english_words(text: str) -> list[str]:
 
 
 @functools.cache
-def _jieba() -> Callable[[str], list[str]]:
+def chinese_tokenizer() -> Any:
+    """jieba's tokenizer with its dictionary, loaded once a process.
+
+    Raises
+    ------
+    MissingExtraError
+        jieba is not installed.
+    """
     try:
         import jieba
     except ImportError as error:
@@ -33,12 +41,12 @@ def _jieba() -> Callable[[str], list[str]]:
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
     tokenizer.initialize()
-    return tokenizer.lcut  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def chinese_words(text: str) -> list[str]:
     """Segmented words, lower-cased, without punctuation and white space."""
-    words = (word.strip().lower() for word in _jieba()(text))
+    words = (word.strip().lower() for word in chinese_tokenizer().lcut(text))
     return [word for word in words if word and any(unicodedata.category(c)[0] in "LN" for c in word)]
 
 

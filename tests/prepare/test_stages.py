@@ -5,11 +5,12 @@ from pyspark.ml import PipelineModel
 
 from fusionspark.config import Columns, Prepare, Split
 from fusionspark.errors import ConfigError, DataContractError
+from fusionspark.prepare.python_steps import together
 from fusionspark.prepare.split import DateCut, date_cut, split_by_date, split_by_hash
-from fusionspark.prepare.stages import feature_pipeline, text_pipeline
+from fusionspark.prepare.stages import feature_pipeline, text_steps
 from fusionspark.prepare.table_encoder import TableEncoder
-from fusionspark.prepare.text_stages import WordTokenizer
 from fusionspark.prepare.vocabulary import WordCounter
+from fusionspark.prepare.word_stages import WordTokenizer
 from fusionspark.tables import ordered_for_fit
 
 
@@ -18,7 +19,7 @@ def test_clean_text_and_words_of_every_kind_of_row(spark):
     df = spark.createDataFrame(
         [("1", "A &amp; B"), ("2", None), ("3", "  "), ("4", "")], "row_id string, text string"
     )
-    rows = {r["row_id"]: r for r in text_pipeline(Prepare()).fit(df).transform(df).collect()}
+    rows = {r["row_id"]: r for r in together(df, text_steps(Prepare())).collect()}
     assert [rows[i]["clean_text"] for i in "1234"] == ["A & B", None, None, None]
     assert [rows[i]["tokens"] for i in "1234"] == [["a", "b"], [], [], []]
     assert rows["1"]["text"] == "A &amp; B", "input columns are kept"

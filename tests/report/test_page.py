@@ -308,3 +308,25 @@ def test_columns_that_tell_the_label_are_named():
     run["leaks"] = {"threshold": 0.99, "found": [{"column": SCRIPT, "auc": 0.9991}]}
     page = Reader(render(run))
     assert f"Columns that alone tell the label Column ROC-AUC {SCRIPT} 0.999" in page.text
+
+
+def test_what_prepare_found_in_the_texts_stands_beside_the_data():
+    run = realistic(points=20)
+    assert "groups of near-duplicates" not in Reader(render(run)).text
+    run["rows"]["out"] = 200
+    run["prepare"] = {
+        "languages": {"en": 150, "zh": 50},
+        "masked": {"rows": 20, "times": {"email": 31}},
+        "near_duplicates": {"groups": 7, "rows": 30, "largest": 4},
+        "tagging": {"words": 1000, "shares": {"NOUN": 0.25, "X": 0.0}},
+        "sentences": 640,
+    }
+    text = " ".join(Reader(render(run)).text.split())
+    assert "texts in the language zh 50 25.0%" in text
+    assert "rows with masked personal data 20 10.0%" in text
+    assert "masked: email 31" in text
+    assert "groups of near-duplicates 7" in text
+    assert "rows in such groups 30 15.0%" in text
+    assert "words tagged NOUN 250 25.0%" in text
+    assert "words tagged X" not in text
+    assert "sentences 640" in text

@@ -94,10 +94,6 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
         ),
         f"{c.SPLIT} string, {_BASE} string, {c.TEXT} string",
     )
-    made = {c.TOKENS, c.EMBEDDING, c.CLEAN_TEXT, c.SPLIT, c.LABEL}
-    kept = held.select(
-        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made]
-    )
     # Through the driver: in one stage with the cleaning, every worker of that would load the language model.
     lazy = predictor.cleaned(plan)
     cleaned = spark.createDataFrame(lazy.collect(), lazy.schema)
@@ -105,6 +101,10 @@ def ask_texts(predictor: Predictor, held: DataFrame, questions: Sequence[Reworde
     tasks = -(-len(questions) // TEXTS_A_TASK)
     spread = cleaned.repartition(tasks, c.SPLIT).sortWithinPartitions(c.SPLIT)
     embedded = predictor.embedded(spread)
+    made = {*embedded.columns, c.SPLIT, c.LABEL}
+    kept = held.select(
+        F.col(c.ROW_ID).alias(_BASE), *[F.col(f"`{n}`") for n in held.columns if n not in made]
+    )
     return _collect(
         predictor, embedded.join(F.broadcast(kept), _BASE).withColumn(c.LABEL, F.lit(None).cast("string"))
     )

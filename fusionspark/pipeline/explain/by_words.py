@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame
 
 from fusionspark.pipeline.explain.asking import Reworded, ask_texts
 from fusionspark.pipeline.explain.subject import Asked, Subject
-from fusionspark.prepare.words import SEGMENTERS
+from fusionspark.prepare.language import detect_language
+from fusionspark.prepare.words import SEGMENTERS, english_words
 from fusionspark.report.explain.coalitions import Coalitions, coalitions, lime, shapley
 from fusionspark.report.explain.faithfulness import deletions, faithfulness
 from fusionspark.report.explain.pieces import kept, pieces
@@ -37,10 +38,12 @@ def explain_words(asked: Asked, about: Subject, rows: DataFrame, seconds: float)
     samples = _affordable(asked, len(chosen), seconds)
     if not chosen or samples < LEAST_SAMPLES:
         return None
-    words = SEGMENTERS[asked.predictor.config.prepare.language]
+    language = asked.predictor.config.prepare.language
     parted: list[tuple[list[str], Coalitions]] = []
     for one in chosen:
-        parts = pieces(about.texts[one["row_id"]] or "", words, samples // 3)
+        text = about.texts[one["row_id"]] or ""
+        own_language = detect_language(text) if language == "auto" else language
+        parts = pieces(text, SEGMENTERS.get(own_language, english_words), samples // 3)
         parted.append((parts, coalitions(len(parts), samples, asked.named_seed(one["row_id"]))))
     questions = [
         Reworded(one["row_id"], kept(parts, mask))

@@ -22,6 +22,7 @@ from fusionspark.mine.linear_form import linear_form
 from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.vector_space import engine_of
 from fusionspark.prepare import stages as preparing
+from fusionspark.prepare.python_steps import together
 from fusionspark.prepare.table_encoder import TableEncoderModel
 from fusionspark.prepare.target_encoding import TargetEncoderModel
 from fusionspark.represent.text_embedder import TextEmbedder
@@ -106,12 +107,19 @@ class Predictor:
         A block is one player whatever its width; each structured column is one.
         """
         found: dict[str, list[str]] = {}
-        columns = self.config.columns
-        table = [*preparing.number_columns(columns, self.config.prepare), *columns.categorical]
+        columns, statistics = self.config.columns, list(self._statistics)
+        apart = self.config.prepare.text_statistics == "block"
+        table = [
+            *preparing.number_columns(columns, self.config.prepare),
+            *columns.categorical,
+            *([] if apart else statistics),
+        ]
         blocks = [block.name for block in self.fuser.blocks]
         for name in blocks:
             if name == c.TFIDF_BLOCK:
                 found[name] = [c.TOKENS]
+            elif name == c.STATISTICS_BLOCK:
+                found[name] = statistics
             elif name != c.TABLE_BLOCK:
                 found[name] = [name]
         if c.TABLE_BLOCK in blocks:
@@ -121,6 +129,11 @@ class Predictor:
             if table[alone:]:
                 found[REST] = table[alone:]
         return found
+
+    @cached_property
+    def _statistics(self) -> dict[str, list[str]]:
+        """Columns with statistics of the text -> names of their features."""
+        return preparing.statistics_columns(self.config.columns, self.config.prepare)
 
     @cached_property
     def margins(self) -> dict[str, tuple[npt.NDArray[np.float64], float]] | None:
@@ -137,13 +150,18 @@ class Predictor:
         The indicator of the structured columns, which are never missing together, goes with the first.
         """
         found: dict[str, list[slice]] = {name: [] for name in self.players}
-        table = next((s for s in self.prepared.stages if isinstance(s, TableEncoderModel)), None)
+        encoders = (s for s in self.prepared.stages if isinstance(s, TableEncoderModel))
+        table = next((s for s in encoders if s.getOutputCol() == c.TABLE_BLOCK), None)
         for part in self.fuser.layout:
             if part.block != c.TABLE_BLOCK or table is None:
                 found[part.block].append(slice(part.start, part.end))
                 continue
             inside = table.columnSlices
-            for player, names in self.players.items():
+            features = {
+                player: [f for name in names for f in self._statistics.get(name, [name])]
+                for player, names in self.players.items()
+            }
+            for player, names in features.items():
                 for name in names:
                     if name in inside:
                         own = inside[name]
@@ -155,7 +173,7 @@ class Predictor:
                     player = next(p for p, names in self.players.items() if stage.getInputCol() in names)
                     found[player].append(slice(stop, stop + wide))
                     stop += wide
-            first = next(player for player, names in self.players.items() if names[0] in inside)
+            first = next(player for player, names in features.items() if names[0] in inside)
             found[first].append(slice(stop, part.end))
         return found
 
@@ -179,8 +197,8 @@ class Predictor:
         return answered
 
     def cleaned(self, rows: DataFrame) -> DataFrame:
-        """Rows with the clean text and the words of their column ``text``, which goes; lazy."""
-        return preparing.text_pipeline(self.config.prepare).fit(rows).transform(rows).drop(c.TEXT)
+        """Rows with what prepare makes of their column ``text``, which goes; lazy."""
+        return together(rows, preparing.text_steps(self.config.prepare)).drop(c.TEXT)
 
     def embedded(self, rows: DataFrame) -> DataFrame:
         """Rows with the vectors of their column ``clean_text``, where the model takes any; lazy."""

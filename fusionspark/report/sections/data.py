@@ -30,7 +30,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     blocks: list[Block] = [*_changes(run, words)]
     blocks += _stages(run, words)
     quarantine = _quarantine(run, words)
-    features = [*_leaks(run, words), *_drift(run, words), *_features(run, words)]
+    features = [*_leaks(run, words), *_drift(run, words), *_texts(run, words), *_features(run, words)]
     # A table stands beside the stages; a mere sentence comes last, so that it parts no two tables.
     blocks += [quarantine, *features] if isinstance(quarantine, Table) else [*features, quarantine]
     return Section("data", words.plain("data"), blocks)
@@ -155,6 +155,52 @@ def _difference(finding: Mapping[str, Any], words: Words) -> str:
     if kind == "category_share":
         return words.plain("drift_category_share", category=finding.get("value"))
     return visible(words.name(f"drift_{kind}"), 80)
+
+
+def _texts(run: Mapping[str, Any], words: Words) -> list[Block]:
+    """What prepare found out about the texts, as far as it was asked to."""
+    found = dig(run, "prepare")
+    found = found if isinstance(found, Mapping) else {}
+    rows: list[list[Cell]] = []
+
+    def add(what: str, count: Any, of: Any = None) -> None:
+        part = share(count, of)
+        shown = percent(part) if part is not None else NOTHING
+        rows.append([Cell(what), Cell(integer(count), sort=number(count)), Cell(shown, sort=part)])
+
+    languages = found.get("languages")
+    if isinstance(languages, Mapping):
+        texts = sum(number(count) or 0 for count in languages.values())
+        for code, count in languages.items():
+            add(words.plain("text_language", language=code), count, texts)
+    near, out = found.get("near_duplicates"), dig(run, "rows", "out")
+    if isinstance(near, Mapping):
+        add(words.plain("duplicate_groups"), near.get("groups"))
+        add(words.plain("duplicate_rows"), near.get("rows"), out)
+        add(words.plain("duplicate_largest"), near.get("largest"))
+    masked = found.get("masked")
+    if isinstance(masked, Mapping):
+        add(words.plain("masked_rows"), masked.get("rows"), out)
+        times = masked.get("times")
+        for kind, count in times.items() if isinstance(times, Mapping) else ():
+            add(words.plain("masked_kind", kind=kind), count)
+    tagging = found.get("tagging")
+    if isinstance(tagging, Mapping):
+        whole, shares = number(tagging.get("words")), tagging.get("shares")
+        add(words.plain("tagged_words"), whole)
+        for tag, part in shares.items() if isinstance(shares, Mapping) else ():
+            if number(part):
+                add(words.plain("tagged_as", tag=tag), round((whole or 0) * part), whole)
+    if found.get("sentences") is not None:
+        add(words.plain("sentences"), found.get("sentences"))
+    if not rows:
+        return []
+    columns = [
+        Column(words.plain("finding")),
+        Column(words.plain("count"), "number"),
+        Column(words.plain("of_all"), "number"),
+    ]
+    return [Table(words.plain("texts_prepared"), columns, rows)]
 
 
 def _features(run: Mapping[str, Any], words: Words) -> list[Block]:
