@@ -1,11 +1,11 @@
-"""Clustering of the fused vectors with MLlib."""
+"""Clustering of the fused vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeans, KMeansModel
+from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeansModel
 from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame
@@ -14,27 +14,15 @@ from pyspark.sql import functions as F
 from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, ROW_ID
 from fusionspark.errors import ConfigError, DataContractError, nearest
 from fusionspark.mine.checks import check_columns, feature_facts
+from fusionspark.mine.kmeans import KMeans
 from fusionspark.tables import ordered_for_fit
 
 #: Rows above which the silhouette is taken on a sample, chosen by a hash of row_id.
 SILHOUETTE_ROWS = 20_000
 
 
-def _kmeans(k: int, seed: int, max_iter: int, dense: float) -> Any:
-    estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
-    # On dense vectors `block` takes half the time of what `auto` picks; on sparse ones it would fill them.
-    return estimator.setSolver("block" if dense >= 0.5 else "row")
-
-
-def _bisecting_kmeans(k: int, seed: int, max_iter: int, dense: float) -> Any:
-    return BisectingKMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
-
-
-#: Name in the configuration -> (builder, model class).
-ALGORITHMS: Mapping[str, tuple[Callable[[int, int, int, float], Any], Any]] = {
-    "kmeans": (_kmeans, KMeansModel),
-    "bisecting_kmeans": (_bisecting_kmeans, BisectingKMeansModel),
-}
+#: Name in the configuration -> model class.
+ALGORITHMS: Mapping[str, Any] = {"kmeans": KMeansModel, "bisecting_kmeans": BisectingKMeansModel}
 
 
 def train(
@@ -63,26 +51,46 @@ def train(
     if k < 2:
         raise ConfigError("mine.cluster.k", str(k), allowed="at least 2")
     check_columns(features, [ROW_ID], FEATURES)
+    if algorithm == "kmeans":
+        return _kmeans(features, k=k, seed=seed, max_iter=max_iter)
     rows = ordered_for_fit(features.select(ROW_ID, FEATURES), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
         content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
         distinct = rows.select(content.alias("content")).distinct().limit(k).count()
         if distinct < k:
-            raise DataContractError(
-                "mine.cluster.k",
-                f"{k} clusters of {facts.rows} rows, of which {distinct} are distinct",
-                allowed=f"2 to {distinct}" if distinct >= 2 else "needs at least 2 distinct rows",
-                remedy=f"--set mine.cluster.k={max(2, distinct // 2)}, or give more rows",
-            )
-        return ALGORITHMS[algorithm][0](k, seed, max_iter, facts.dense).fit(rows)  # type: ignore[no-any-return]
+            raise _too_few(k, facts.rows, distinct)
+        estimator = BisectingKMeans(
+            k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER
+        )
+        return estimator.fit(rows)
     finally:
         rows.unpersist()
 
 
+def _kmeans(features: DataFrame, *, k: int, seed: int, max_iter: int) -> KMeansModel:
+    """Fit on the executors: the order of rows changes nothing, and the fit itself looks at what they hold."""
+    estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
+    model = estimator.fit(features.select(FEATURES))
+    found = len(model.clusterCenters())
+    if found < k:
+        # Fewer centres come out only where fewer rows are distinct.
+        raise _too_few(k, sum(model.summary.clusterSizes), found)
+    return model
+
+
+def _too_few(k: int, rows: int, distinct: int) -> DataContractError:
+    return DataContractError(
+        "mine.cluster.k",
+        f"{k} clusters of {rows} rows, of which {distinct} are distinct",
+        allowed=f"2 to {distinct}" if distinct >= 2 else "needs at least 2 distinct rows",
+        remedy=f"--set mine.cluster.k={max(2, distinct // 2)}, or give more rows",
+    )
+
+
 def load(algorithm: str, path: str) -> KMeansModel | BisectingKMeansModel:
     """Read a saved clustering."""
-    return ALGORITHMS[algorithm][1].load(path)  # type: ignore[no-any-return]
+    return ALGORITHMS[algorithm].load(path)  # type: ignore[no-any-return]
 
 
 def assign(model: KMeansModel | BisectingKMeansModel, features: DataFrame) -> DataFrame:
