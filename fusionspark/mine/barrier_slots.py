@@ -21,7 +21,10 @@ def why_no_barrier(spark: SparkSession, tasks: int) -> str:
     All tasks of such a stage must start together, so each needs a slot, and Spark refuses it where executors
     come and go (SPARK-24942).
     """
-    if str(spark.conf.get("spark.dynamicAllocation.enabled", "false")).lower() == "true":
+    context: Any = spark.sparkContext
+    # Asked as Spark asks itself: the setting alone means nothing on a local master.
+    dynamic = context._jvm.org.apache.spark.util.Utils.isDynamicAllocationEnabled(context._jsc.sc().conf())
+    if dynamic:
         return (
             "a barrier stage cannot be scheduled with dynamic allocation "
             "(spark.dynamicAllocation.enabled is true)"

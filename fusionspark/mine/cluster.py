@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeansModel
@@ -20,20 +21,26 @@ from fusionspark.tables import ordered_for_fit
 #: Rows above which the silhouette is taken on a sample, chosen by a hash of row_id.
 SILHOUETTE_ROWS = 20_000
 
-
 #: Name in the configuration -> model class.
 ALGORITHMS: Mapping[str, Any] = {"kmeans": KMeansModel, "bisecting_kmeans": BisectingKMeansModel}
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A fitted clustering; by whom (``executors`` or ``mllib``), and where MLlib had to stand in, why."""
+
+    model: KMeansModel | BisectingKMeansModel
+    engine: str
+    why: str = ""
+
+
 def train(
     features: DataFrame, algorithm: str, *, k: int, seed: int, max_iter: int, partitions: int
-) -> KMeansModel | BisectingKMeansModel:
+) -> Trained:
     """Fit a clustering on all rows.
 
-    Returns
-    -------
-    KMeansModel or BisectingKMeansModel
-        MLlib's own; bisecting k-means may find fewer than ``k`` clusters.
+    K-means runs on the executors (`fusionspark.mine.kmeans`), where the order of rows changes nothing; the
+    model is MLlib's own either way. Bisecting k-means may find fewer than ``k`` clusters.
 
     Raises
     ------
@@ -56,27 +63,28 @@ def train(
     rows = ordered_for_fit(features.select(ROW_ID, FEATURES), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
-        content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
-        distinct = rows.select(content.alias("content")).distinct().limit(k).count()
-        if distinct < k:
-            raise _too_few(k, facts.rows, distinct)
+        _check_distinct(rows, k, facts.rows)
         estimator = BisectingKMeans(
             k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER
         )
-        return estimator.fit(rows)
+        return Trained(estimator.fit(rows), "mllib")
     finally:
         rows.unpersist()
 
 
-def _kmeans(features: DataFrame, *, k: int, seed: int, max_iter: int) -> KMeansModel:
-    """Fit on the executors: the order of rows changes nothing, and the fit itself looks at what they hold."""
+def _kmeans(features: DataFrame, *, k: int, seed: int, max_iter: int) -> Trained:
     estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
     model = estimator.fit(features.select(FEATURES))
-    found = len(model.clusterCenters())
-    if found < k:
-        # Fewer centres come out only where fewer rows are distinct.
-        raise _too_few(k, sum(model.summary.clusterSizes), found)
-    return model
+    if len(model.clusterCenters()) < k:
+        _check_distinct(features, k, sum(model.summary.clusterSizes))
+    return Trained(model, estimator.engine, estimator.why)
+
+
+def _check_distinct(features: DataFrame, k: int, rows: int) -> None:
+    content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
+    distinct = features.select(content.alias("content")).distinct().limit(k).count()
+    if distinct < k:
+        raise _too_few(k, rows, distinct)
 
 
 def _too_few(k: int, rows: int, distinct: int) -> DataContractError:

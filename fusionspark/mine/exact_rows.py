@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from fusionspark.mine.feature_rows import Matrix
+from fusionspark.mine.arrow_columns import Matrix
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -135,11 +135,13 @@ class ExactRows:
             best = scores.argmin(axis=1)
             if len(centres) > 1:
                 least = scores[place, best]
+                limit = least + reach * (norms[part] * top + top * top)
                 scores[place, best] = np.inf
-                close = scores.min(axis=1) - least <= reach * (norms[part] * top + top * top)
-                unsure = np.flatnonzero(close)
+                unsure = np.flatnonzero(scores.min(axis=1) <= limit)
                 if len(unsure):
-                    best[unsure] = _exactly_nearest(self.rows[part][unsure], centres)
+                    scores[unsure, best[unsure]] = least[unsure]
+                    possible = scores[unsure] <= limit[unsure, None]
+                    best[unsure] = _exactly_nearest(self.rows[part][unsure], centres, possible)
             found[part] = best
         return found
 
@@ -165,10 +167,14 @@ class ExactRows:
                 continue
             two = torch.topk(scores, 2, dim=1, largest=False)
             best = two.indices[:, 0].cpu().numpy()
-            gap = (two.values[:, 1] - two.values[:, 0]).cpu().numpy()
-            unsure = np.flatnonzero(gap <= reach * (norms[part] * top + top * top))
+            least, second = two.values.cpu().numpy().T
+            limit = least + reach * (norms[part] * top + top * top)
+            unsure = np.flatnonzero(second <= limit)
             if len(unsure):
-                best[unsure] = _exactly_nearest(self.rows[part][unsure], centres)
+                possible = scores[torch.from_numpy(unsure).to(scores.device)].cpu().numpy()
+                best[unsure] = _exactly_nearest(
+                    self.rows[part][unsure], centres, possible <= limit[unsure, None]
+                )
             found[part] = best
         return found
 
@@ -200,14 +206,15 @@ def _squared(rows: Matrix, centres: Floats) -> Floats:
     return apart.sum(axis=1)  # type: ignore[no-any-return]
 
 
-def _exactly_nearest(rows: Matrix, centres: Floats) -> Labels:
-    best = np.zeros(len(rows), dtype=np.int64)
-    least = np.full(len(rows), np.inf)
-    for i, centre in enumerate(centres):
-        squared = _squared(rows, centre)
-        nearer = squared < least
-        best[nearer], least[nearer] = i, squared[nearer]
-    return best
+def _exactly_nearest(rows: Matrix, centres: Floats, possible: npt.NDArray[np.bool_]) -> Labels:
+    """The nearest of the centres that are ``possible`` (rows x centres) for each row, in float64."""
+    row, centre = np.nonzero(possible)
+    squared = np.full(possible.shape, np.inf)
+    for start in range(0, len(row), BLOCK):
+        part = slice(start, start + BLOCK)
+        squared[row[part], centre[part]] = _squared(rows[row[part]], centres[centre[part]])
+    found: Labels = squared.argmin(axis=1)
+    return found
 
 
 def row_hashes(rows: Matrix, seed: int) -> npt.NDArray[np.uint64]:

@@ -13,8 +13,8 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import functions as F
 
 from fusionspark.errors import ConfigError, FusionSparkError, nearest
+from fusionspark.mine.arrow_columns import as_stored
 from fusionspark.mine.barrier_slots import slots, why_no_barrier
-from fusionspark.mine.feature_rows import as_stored
 from fusionspark.mine.kmeans_model import as_model, mllib_kmeans
 from fusionspark.mine.kmeans_start import INIT_MODES
 from fusionspark.mine.lloyd import Outcome, Settings

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from fusionspark.mine.arrow_columns import Matrix
 from fusionspark.mine.exact_rows import ExactRows, Floats, grid, row_hashes, uniforms
-from fusionspark.mine.feature_rows import Matrix
 from fusionspark.mine.worker_group import WorkerGroup
 
 INIT_MODES = ("k-means||", "k-means++", "random")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionspark.errors import DataContractError
+from fusionspark.mine.arrow_columns import matrices, unlike_widths
 from fusionspark.mine.exact_rows import ExactRows
-from fusionspark.mine.feature_rows import matrices, unlike_widths
-from fusionspark.mine.lloyd import Outcome, Settings, fit
+from fusionspark.mine.lloyd import Outcome, Settings, fit, no_rows
 from fusionspark.mine.mini_batches import Spill, fit_in_mini_batches
 from fusionspark.mine.worker_group import TreeGroup, WorkerGroup
 
@@ -34,7 +34,7 @@ def in_memory(rows: DataFrame, workers: int, settings: Settings, *, device: str)
     Raises
     ------
     DataContractError
-        See `lloyd.fit` and `feature_rows.matrices`.
+        See `lloyd.fit` and `arrow_columns.matrices`.
     """
     from pyspark.sql import functions as F
 
@@ -75,6 +75,9 @@ def _run(laid: DataFrame, workers: int, work: Work) -> Outcome:
     if errors:
         subject, problem, allowed, remedy = errors[0]
         raise DataContractError(subject, problem, allowed=allowed, remedy=remedy)
+    if not found:
+        # Of a table that Spark knows to be empty no task is started.
+        raise no_rows()
     row, fact = found[0], facts[0]
     centres = np.frombuffer(row["centres"], np.float64).reshape(fact["k"], -1)
     return Outcome(

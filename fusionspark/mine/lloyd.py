@@ -122,18 +122,28 @@ def _checked(data: ExactRows, group: WorkerGroup) -> tuple[int, float]:
     counted = np.array([len(data.rows) + data.nulls, bad + data.nulls], dtype=np.int64)
     rows, bad = (int(n) for n in group.total(counted))
     if not rows:
-        raise DataContractError("rows for clustering", "there are none", remedy="check the filters before it")
+        raise no_rows()
     if bad:
-        raise DataContractError(
-            "features",
-            f"{bad} of {rows} rows for clustering are null or hold NaN or infinity",
-            allowed="finite numbers",
-            remedy="impute before, or use FeatureFuser with handleInvalid keep",
-        )
+        raise not_finite(bad, rows)
     if group.largest(np.array([float(not (data.weights >= 0).all())]))[0]:
         raise DataContractError("weights", "some are null, NaN or negative", allowed="0 or more")
     highest = group.largest(np.array([largest, data.weights.max(initial=0.0)]))
     return rows, max(float(highest[0]), 1.0) * (float(highest[1]) or 1.0)
+
+
+def no_rows() -> DataContractError:
+    """Return the error of an empty table."""
+    return DataContractError("rows for clustering", "there are none", remedy="check the filters before it")
+
+
+def not_finite(bad: int, rows: int) -> DataContractError:
+    """Return the error of rows that hold no numbers that can be used."""
+    return DataContractError(
+        "features",
+        f"{bad} of {rows} rows for clustering are null or hold NaN or infinity",
+        allowed="finite numbers",
+        remedy="impute before, or use FeatureFuser with handleInvalid keep",
+    )
 
 
 def _means(sums: Floats, centres: Floats, cosine: bool) -> Floats:

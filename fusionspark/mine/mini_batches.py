@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fusionspark.errors import DataContractError
+from fusionspark.mine.arrow_columns import Matrix, unlike_widths
 from fusionspark.mine.exact_rows import ExactRows, grid, row_hashes
-from fusionspark.mine.feature_rows import Matrix, unlike_widths
 from fusionspark.mine.kmeans_start import FEW_ROWS, by_hash, thin
-from fusionspark.mine.lloyd import Outcome, Settings, arrived, unit
+from fusionspark.mine.lloyd import Outcome, Settings, arrived, no_rows, not_finite, unit
 from fusionspark.mine.worker_group import WorkerGroup
 
 
@@ -89,14 +89,9 @@ def fit_in_mini_batches(spill: Spill, group: WorkerGroup, settings: Settings) ->
     )
     rows, bad, unfit = (int(n) for n in group.total(counted))
     if not rows:
-        raise DataContractError("rows for clustering", "there are none", remedy="check the filters before it")
+        raise no_rows()
     if bad:
-        raise DataContractError(
-            "features",
-            f"{bad} of {rows} rows for clustering are null or hold NaN or infinity",
-            allowed="finite numbers",
-            remedy="impute before, or use FeatureFuser with handleInvalid keep",
-        )
+        raise not_finite(bad, rows)
     if unfit:
         raise DataContractError("weights", f"{unfit} are null, NaN or negative", allowed="0 or more")
     sample = _sample(spill, group, max(FEW_ROWS, 20 * settings.k), settings)

@@ -1,9 +1,9 @@
-"""Benchmark of the room mine: one part a call, one JSON line last.
+"""Benchmark of the room mine: one part a call, one JSON line last. Ends with 1 where a floor is missed.
 
-    python scripts/bench/mine.py --part kmeans [--rows 100000 --width 384 --k 100 --iterations 10 --turns 3]
-    python scripts/bench/mine.py --part rules | anomalies
+    python scripts/bench/mine.py --part kmeans|rules|anomalies [options of the part; --help names them]
 
-A part is a module beside this one with ``options(parser)`` and ``measure(spark, arguments) -> dict``.
+A part is a module beside this one with ``options(parser)`` and ``measure(spark, arguments) -> dict``, whose
+``passed`` says whether the floors hold.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ import json
 import os
 import platform
 import sys
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+# Workers import the checkout, too.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 #: Part -> module beside this file.
-PARTS = {
-    "kmeans": "mine_kmeans",
-    "rules": "mine_rules",
-    "anomalies": "mine_anomalies",
-}
+PARTS = {"kmeans": "mine_kmeans", "rules": "mine_rules", "anomalies": "mine_anomalies"}
+LIBRARIES = ("pyspark", "numpy", "scikit-learn")
 
 
-def main() -> None:
+def main() -> int:
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--part", choices=sorted(PARTS), required=True)
-    part = importlib.import_module(PARTS[first.parse_known_args()[0].part])
-    parser = argparse.ArgumentParser(description=__doc__, parents=[first])
+    named = [argument for argument in sys.argv[1:] if argument not in ("-h", "--help")]
+    part = importlib.import_module(PARTS[first.parse_known_args(named)[0].part])
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=part.__doc__, parents=[first], formatter_class=raw)
     parser.add_argument("--memory", default="8g", help="memory of the driver, which is the executor too")
     part.options(parser)
     given = parser.parse_args()
@@ -35,21 +41,15 @@ def main() -> None:
     from fusionspark.session import open_session
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    spark = open_session("bench-mine", {"spark.driver.memory": given.memory, "spark.master": "local[2]"})
+    spark = open_session(f"bench-{given.part}", {"spark.driver.memory": given.memory})
     try:
         found = part.measure(spark, given)
     finally:
         spark.stop()
-    import numpy
-    import pyspark
-
-    versions = {
-        "python": platform.python_version(),
-        "pyspark": pyspark.__version__,
-        "numpy": numpy.__version__,
-    }
+    versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     print(json.dumps({"part": given.part, **found, "versions": versions, "inputs": vars(given)}))
+    return 0 if found["passed"] else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -93,7 +93,6 @@ def test_mini_batches_and_arrays_that_may_hold_nulls(spark: SparkSession, blobs:
 
 @pytest.mark.slow
 def test_without_slots_mllib_stands_in_and_it_says_why(spark: SparkSession, blobs: DataFrame) -> None:
-    from fusionspark.mine.barrier_slots import why_no_barrier
     from fusionspark.mine.kmeans import KMeans
 
     estimator = KMeans(k=3, numWorkers=9, initMode="k-means++")
@@ -101,11 +100,25 @@ def test_without_slots_mllib_stands_in_and_it_says_why(spark: SparkSession, blob
     assert estimator.engine == "mllib"
     assert estimator.why == "a barrier stage of 9 tasks needs as many slots, and the executors have 2"
     assert sorted(model.summary.clusterSizes) == [20, 20, 20]
-    spark.conf.set("spark.dynamicAllocation.enabled", "true")
+
+
+def test_with_dynamic_allocation_mllib_stands_in(spark: SparkSession, blobs: DataFrame) -> None:
+    from fusionspark.mine.kmeans import KMeans
+
+    live: Any = spark.sparkContext._jsc.sc().conf()  # type: ignore[attr-defined]
+    # A local master has no executors that come and go; Spark's own tests ask for it nevertheless.
+    names = ("spark.dynamicAllocation.enabled", "spark.dynamicAllocation.testing")
+    for name in names:
+        live.set(name, "true")
     try:
-        assert "dynamic allocation" in why_no_barrier(spark, 2)
+        estimator = KMeans(k=3, numWorkers=2)
+        model = estimator.fit(blobs)
     finally:
-        spark.conf.unset("spark.dynamicAllocation.enabled")
+        for name in names:
+            live.remove(name)
+    assert estimator.engine == "mllib"
+    assert "spark.dynamicAllocation.enabled is true" in estimator.why
+    assert sorted(model.summary.clusterSizes) == [20, 20, 20]
 
 
 def test_rows_that_cannot_be_used(spark: SparkSession) -> None:
