@@ -1,11 +1,12 @@
-"""Clustering of the fused vectors with MLlib."""
+"""Clustering of the fused vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeans, KMeansModel
+from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeansModel
 from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame
@@ -14,38 +15,32 @@ from pyspark.sql import functions as F
 from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, ROW_ID
 from fusionspark.errors import ConfigError, DataContractError, nearest
 from fusionspark.mine.checks import check_columns, feature_facts
+from fusionspark.mine.kmeans import KMeans
 from fusionspark.tables import ordered_for_fit
 
 #: Rows above which the silhouette is taken on a sample, chosen by a hash of row_id.
 SILHOUETTE_ROWS = 20_000
 
-
-def _kmeans(k: int, seed: int, max_iter: int, dense: float) -> Any:
-    estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
-    # On dense vectors `block` takes half the time of what `auto` picks; on sparse ones it would fill them.
-    return estimator.setSolver("block" if dense >= 0.5 else "row")
+#: Name in the configuration -> model class.
+ALGORITHMS: Mapping[str, Any] = {"kmeans": KMeansModel, "bisecting_kmeans": BisectingKMeansModel}
 
 
-def _bisecting_kmeans(k: int, seed: int, max_iter: int, dense: float) -> Any:
-    return BisectingKMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
+@dataclass(frozen=True)
+class Trained:
+    """A fitted clustering; by whom (``executors`` or ``mllib``), and where MLlib had to stand in, why."""
 
-
-#: Name in the configuration -> (builder, model class).
-ALGORITHMS: Mapping[str, tuple[Callable[[int, int, int, float], Any], Any]] = {
-    "kmeans": (_kmeans, KMeansModel),
-    "bisecting_kmeans": (_bisecting_kmeans, BisectingKMeansModel),
-}
+    model: KMeansModel | BisectingKMeansModel
+    engine: str
+    why: str = ""
 
 
 def train(
     features: DataFrame, algorithm: str, *, k: int, seed: int, max_iter: int, partitions: int
-) -> KMeansModel | BisectingKMeansModel:
+) -> Trained:
     """Fit a clustering on all rows.
 
-    Returns
-    -------
-    KMeansModel or BisectingKMeansModel
-        MLlib's own; bisecting k-means may find fewer than ``k`` clusters.
+    K-means runs on the executors (`fusionspark.mine.kmeans`), where the order of rows changes nothing; the
+    model is MLlib's own either way. Bisecting k-means may find fewer than ``k`` clusters.
 
     Raises
     ------
@@ -63,26 +58,47 @@ def train(
     if k < 2:
         raise ConfigError("mine.cluster.k", str(k), allowed="at least 2")
     check_columns(features, [ROW_ID], FEATURES)
+    if algorithm == "kmeans":
+        return _kmeans(features, k=k, seed=seed, max_iter=max_iter)
     rows = ordered_for_fit(features.select(ROW_ID, FEATURES), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
-        content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
-        distinct = rows.select(content.alias("content")).distinct().limit(k).count()
-        if distinct < k:
-            raise DataContractError(
-                "mine.cluster.k",
-                f"{k} clusters of {facts.rows} rows, of which {distinct} are distinct",
-                allowed=f"2 to {distinct}" if distinct >= 2 else "needs at least 2 distinct rows",
-                remedy=f"--set mine.cluster.k={max(2, distinct // 2)}, or give more rows",
-            )
-        return ALGORITHMS[algorithm][0](k, seed, max_iter, facts.dense).fit(rows)  # type: ignore[no-any-return]
+        _check_distinct(rows, k, facts.rows)
+        estimator = BisectingKMeans(
+            k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER
+        )
+        return Trained(estimator.fit(rows), "mllib")
     finally:
         rows.unpersist()
 
 
+def _kmeans(features: DataFrame, *, k: int, seed: int, max_iter: int) -> Trained:
+    estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
+    model = estimator.fit(features.select(FEATURES))
+    if len(model.clusterCenters()) < k:
+        _check_distinct(features, k, sum(model.summary.clusterSizes))
+    return Trained(model, estimator.engine, estimator.why)
+
+
+def _check_distinct(features: DataFrame, k: int, rows: int) -> None:
+    content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
+    distinct = features.select(content.alias("content")).distinct().limit(k).count()
+    if distinct < k:
+        raise _too_few(k, rows, distinct)
+
+
+def _too_few(k: int, rows: int, distinct: int) -> DataContractError:
+    return DataContractError(
+        "mine.cluster.k",
+        f"{k} clusters of {rows} rows, of which {distinct} are distinct",
+        allowed=f"2 to {distinct}" if distinct >= 2 else "needs at least 2 distinct rows",
+        remedy=f"--set mine.cluster.k={max(2, distinct // 2)}, or give more rows",
+    )
+
+
 def load(algorithm: str, path: str) -> KMeansModel | BisectingKMeansModel:
     """Read a saved clustering."""
-    return ALGORITHMS[algorithm][1].load(path)  # type: ignore[no-any-return]
+    return ALGORITHMS[algorithm].load(path)  # type: ignore[no-any-return]
 
 
 def assign(model: KMeansModel | BisectingKMeansModel, features: DataFrame) -> DataFrame:

@@ -36,6 +36,7 @@ def mine(ctx: Context) -> dict[str, Any]:
             if name not in by_itself
         ]
         grouping = cluster.load(trained["cluster"]["algorithm"], ctx.kept.model_path("cluster"))
+        fit = trained["cluster"].get("fit", {})
     else:
         classifiers = []
         if ctx.config.columns.label:
@@ -47,7 +48,7 @@ def mine(ctx: Context) -> dict[str, Any]:
             trained_one.save(ctx.run.model_path(f"classify/{name}"))
             classifiers.append(trained_one)
         with progress.stage(ctx.spark, f"mine: {settings.cluster.algorithm}"):
-            grouping = cluster.train(
+            fitted = cluster.train(
                 shape,
                 settings.cluster.algorithm,
                 k=settings.cluster.k,
@@ -55,6 +56,7 @@ def mine(ctx: Context) -> dict[str, Any]:
                 max_iter=settings.cluster.max_iter,
                 partitions=ctx.partitions,
             )
+        grouping, fit = fitted.model, {"engine": fitted.engine, "why": fitted.why}
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
@@ -80,6 +82,7 @@ def mine(ctx: Context) -> dict[str, Any]:
         "cluster": {
             "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
             "k": len(grouping.clusterCenters()),
+            "fit": fit,
             "silhouette": silhouette,
             "silhouette_rows": used,
         },

@@ -34,7 +34,7 @@ def blobs(spark: SparkSession, rows: int = 15) -> DataFrame:
 def train(df: DataFrame, algorithm: str = "kmeans", k: int = 3, partitions: int = 2) -> Any:
     from fusionspark.mine.cluster import train as fit
 
-    return fit(df, algorithm, k=k, seed=1, max_iter=10, partitions=partitions)
+    return fit(df, algorithm, k=k, seed=1, max_iter=10, partitions=partitions).model
 
 
 def assigned(model: Any, df: DataFrame) -> list[tuple[Any, ...]]:

@@ -28,6 +28,9 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     title = words.plain("clusters")
     sizes = _sizes(run)
     lines = cluster_sentences(run, words)
+    why = dig(run, "cluster", "fit", "why")
+    if why:
+        lines.append(words("mllib_stood_in", why=str(why)))
     if not sizes and not lines:
         return Section("clusters", title, [Sentences([words("no_cluster")], "absent")])
     order = {cluster: i for i, cluster in enumerate(sizes)}
