@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("config_file",),
     ("files",),
-    ("session", "tables", "progress", "plan_lines", "explain_lines", "run_dates", "run_log"),
+    ("session", "tables", "progress", "plan_lines", "explain_lines", "one_model", "run_dates", "run_log"),
     ("picks", "contract"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),
