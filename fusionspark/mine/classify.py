@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from fusionspark.columns import ALGORITHM, FEATURES, LABEL, PREDICTION, ROW_ID, SCORES, SPLIT, TRAIN
 from fusionspark.errors import ConfigError, DataContractError, nearest
 from fusionspark.files import Files
-from fusionspark.mine.checks import check_columns, feature_facts, finite
+from fusionspark.mine.checks import carried, check_columns, feature_facts, finite
 from fusionspark.mine.one_vs_rest import LinearSVCOneVsRest
 from fusionspark.tables import ordered_for_fit
 
@@ -116,27 +116,19 @@ class Classifier:
         ``scores`` has the labels of training as keys. Reading a row without finite features fails with its
         ``row_id``, because every answer to it would be made up.
         """
-        check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
-        broken = F.raise_error(
-            F.concat(
-                F.lit("features of row "),
-                F.col(ROW_ID),
-                F.lit(": null, NaN or infinite. Remedy: use FeatureFuser with handleInvalid keep."),
-            )
-        )
-        out = self.model.transform(
-            features.withColumn(FEATURES, F.when(finite(FEATURES), F.col(FEATURES)).otherwise(broken))
-        )
+        return predictions([self], features)
+
+    def answer(self, features: DataFrame, name: str) -> DataFrame:
+        """Add the answer to each row as a struct ``name`` of algorithm, prediction and scores; lazy."""
+        out = self.model.transform(features)
         names = F.array(*[F.lit(label) for label in self.labels])
         score = _PROBABILITY if _PROBABILITY in out.columns else _RAW
-        return out.select(
-            ROW_ID,
-            SPLIT,
-            LABEL,
+        found = F.struct(
             F.lit(self.algorithm).alias(ALGORITHM),
             F.element_at(names, F.col(_PREDICTED).cast("int") + 1).alias(PREDICTION),
             F.map_from_arrays(names, vector_to_array(F.col(score))).alias(SCORES),
         )
+        return out.withColumn(name, found).drop(_RAW, _PREDICTED, _PROBABILITY)
 
     def save(self, path: str) -> None:
         """Write to a folder: ``classifier.json`` and the MLlib model."""
@@ -150,6 +142,27 @@ class Classifier:
         """Read what `save` wrote."""
         facts = json.loads(Files(SparkSession.active()).read_text(f"{path}/classifier.json"))
         return cls(facts["algorithm"], tuple(facts["labels"]), PipelineModel.load(f"{path}/model"))
+
+
+def predictions(classifiers: Sequence[Classifier], features: DataFrame) -> DataFrame:
+    """Predictions of several classifiers, one row each, from one reading of the features; lazy.
+
+    See `Classifier.predict`.
+    """
+    check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
+    broken = F.raise_error(
+        F.concat(
+            F.lit("features of row "),
+            F.col(ROW_ID),
+            F.lit(": null, NaN or infinite. Remedy: use FeatureFuser with handleInvalid keep."),
+        )
+    )
+    out = features.withColumn(FEATURES, F.when(finite(FEATURES), F.col(FEATURES)).otherwise(broken))
+    names = [f"__answer_{i}" for i in range(len(classifiers))]
+    for one, name in zip(classifiers, names, strict=True):
+        out = one.answer(out, name)
+    each = F.inline(F.array(*[F.col(name) for name in names]))
+    return out.select(ROW_ID, SPLIT, LABEL, each)
 
 
 def _check_classes(indexed: DataFrame, labels: Sequence[str]) -> None:
@@ -213,7 +226,10 @@ def train(
     rows = features.where((F.col(SPLIT) == TRAIN) & F.col(LABEL).isNotNull())
     indexer = StringIndexerModel.from_labels(list(labels), inputCol=LABEL, outputCol=_INDEX)
     indexer.setHandleInvalid("keep")
-    indexed = ordered_for_fit(indexer.transform(rows), partitions).select(FEATURES, LABEL, _INDEX).cache()
+    indexed = ordered_for_fit(indexer.transform(rows), partitions).select(
+        FEATURES, LABEL, _INDEX, *carried(rows)
+    )
+    indexed = indexed.cache()
     try:
         facts = feature_facts(indexed, FEATURES, f"training {algorithm}")
         _check_classes(indexed, labels)

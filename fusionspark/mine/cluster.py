@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, ROW_ID
 from fusionspark.errors import ConfigError, DataContractError, nearest
-from fusionspark.mine.checks import check_columns, feature_facts
+from fusionspark.mine.checks import carried, check_columns, feature_facts
 from fusionspark.tables import ordered_for_fit
 
 #: Rows above which the silhouette is taken on a sample, chosen by a hash of row_id.
@@ -63,7 +63,7 @@ def train(
     if k < 2:
         raise ConfigError("mine.cluster.k", str(k), allowed="at least 2")
     check_columns(features, [ROW_ID], FEATURES)
-    rows = ordered_for_fit(features.select(ROW_ID, FEATURES), partitions).cache()
+    rows = ordered_for_fit(features.select(ROW_ID, FEATURES, *carried(features)), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
         content = F.xxhash64(F.unwrap_udt(F.col(FEATURES)))
@@ -118,15 +118,23 @@ def silhouette(clusters: DataFrame, features: DataFrame, rows: int) -> tuple[flo
     if rows > SILHOUETTE_ROWS:
         share = int(1_000_000 * SILHOUETTE_ROWS / rows)
         joined = joined.where(F.pmod(F.xxhash64(F.lit("silhouette"), ROW_ID), F.lit(1_000_000)) < share)
-    # The evaluator refuses sparse and dense vectors in one column.
-    joined = joined.withColumn(FEATURES, array_to_vector(vector_to_array(F.col(FEATURES))))
     # One partition in a fixed order: the mean is then the same to the last digit in every run.
-    joined = ordered_for_fit(joined, 1).cache()
+    held = joined = ordered_for_fit(joined, 1).cache()
     try:
-        used = joined.count()
-        if joined.select(CLUSTER).distinct().count() < 2:
+        kind = F.unwrap_udt(F.col(FEATURES))["type"]
+        seen = joined.agg(
+            F.count("*").alias("rows"),
+            F.min(CLUSTER).alias("first"),
+            F.max(CLUSTER).alias("last"),
+            F.count_distinct(kind).alias("kinds"),
+        ).collect()[0]
+        used = seen["rows"]
+        if seen["first"] == seen["last"]:
             return None, used
+        if seen["kinds"] > 1:
+            # The evaluator refuses sparse and dense vectors in one column.
+            joined = joined.withColumn(FEATURES, array_to_vector(vector_to_array(F.col(FEATURES))))
         evaluator = ClusteringEvaluator(featuresCol=FEATURES, predictionCol=CLUSTER)
         return float(evaluator.evaluate(joined)), used
     finally:
-        joined.unpersist()
+        held.unpersist()

@@ -64,7 +64,7 @@ def mine(ctx: Context) -> dict[str, Any]:
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
-        predicted = [one.predict(features) for one in classifiers]
+        predicted = [classify.predictions(classifiers, features)] if classifiers else []
         predicted += [] if answers is None else [answers]
         if predicted:
             ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)

@@ -34,11 +34,11 @@ def prepare(ctx: Context) -> dict[str, Any]:
         facts["models"] = retrain.choose(ctx, rows)
         rows = _split(ctx, rows, facts)
     rows = table_features.derive(ctx, rows)
-    texts = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
-    # Python cleans each text once; the fit and the table both start from what it wrote.
-    cleaned = texts.persist()
+    cleaned = preparing.text_pipeline(config.prepare).fit(rows).transform(rows)
     try:
         if ctx.kept is None:
+            # Python cleans each text once; the fit and the table both start from what it wrote.
+            cleaned = cleaned.persist()
             train = ordered_for_fit(cleaned.where(F.col(c.SPLIT) == c.TRAIN), ctx.partitions)
             _need_rows(train, config)
             model = preparing.feature_pipeline(columns, config.prepare).fit(train)
@@ -47,13 +47,14 @@ def prepare(ctx: Context) -> dict[str, Any]:
         made = model.transform(cleaned)
         scratch = [name for name in made.columns if preparing.is_scratch(name)]
         prepared = made.drop(*scratch, c.TEXT, c.CONTENT_HASH)
-        written = ctx.run.write(prepared, c.PREPARED)
+        parts = {part: F.count_if(F.col(c.SPLIT) == part) for part in (*c.SPLITS, SCORED)}
+        written, counts = ctx.run.write_counted(prepared, c.PREPARED, rows=F.count("*"), **parts)
     finally:
         cleaned.unpersist()
     if not ctx.scoring and ctx.kept is None:
         facts["leaks"] = table_features.leaks(ctx, written)
-    counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
-    return {"rows": sum(counts.values()), "splits": counts, **facts}
+    total = counts.pop("rows")
+    return {"rows": total, "splits": {part: rows for part, rows in counts.items() if rows}, **facts}
 
 
 def _split(ctx: Context, rows: DataFrame, facts: dict[str, Any]) -> DataFrame:
