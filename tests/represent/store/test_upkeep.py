@@ -8,7 +8,7 @@ import pytest
 
 from fusionspark import columns as c
 from fusionspark.errors import ConfigError, ModelMismatchError
-from fusionspark.represent.one_model import check_one_model
+from fusionspark.one_model import check_one_model
 from fusionspark.represent.store.embedding_store import EmbeddingStore
 from fusionspark.represent.store.segments import Seal
 from fusionspark.represent.store.space import Space
