@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("columns",),
     ("config",),
     ("config_file",),
-    ("files",),
+    ("files", "worker_daemon"),
     ("session", "tables", "progress", "plan_lines", "explain_lines", "one_model", "run_dates", "run_log"),
     ("picks", "contract"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
