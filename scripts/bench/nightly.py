@@ -61,6 +61,13 @@ FLOORS = {"represent_ratio": 0.05, "run_ratio": 0.25, "append_ratio_10x": 1.2, "
 #: What the stages up to represent need of the configuration.
 TEXT_ONLY = [f"columns.{part}" for part in ("numeric=[]", "categorical=[]", "label=null", "date=null")]
 TEXT_ONLY += ["split.by=hash", "prepare.tfidf_features=0"]
+#: No figure here is of the stage report, and explanations take a minute a night.
+NO_REPORT = [
+    "report.map_sample=0",
+    "report.receipt.rows=0",
+    "report.explain.rows=0",
+    "report.explain.shuffled=0",
+]
 
 
 def say(*parts: object) -> None:
@@ -109,7 +116,7 @@ def write(table: pd.DataFrame, folder: Path) -> None:
 def configured(output: Path, feed: Path, *more: str) -> Any:
     parts = [f"output={output}", f"source.path={feed}/{{run_date}}", "source.format=parquet"]
     kept = ["columns.key=id", "mine.retrain=never", "represent.precision=float32", "store.dtype=float32"]
-    return load(ROOT / "conf" / "stock.yaml", [*parts, *kept, *more])
+    return load(ROOT / "conf" / "stock.yaml", [*parts, *kept, *NO_REPORT, *more])
 
 
 def night(spark: Any, config: Any, date: str) -> dict[str, Any]:
