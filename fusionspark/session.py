@@ -29,6 +29,8 @@ LOCAL_SETTINGS = {
     "spark.ui.enabled": "false",
     # Small tables: 200 shuffle partitions are 200 task starts.
     "spark.sql.shuffle.partitions": "8",
+    # Workers that are forked with their libraries start in no time, however often Spark ends idle ones.
+    "spark.python.daemon.module": "fusionspark.worker_daemon",
 }
 
 #: What every session gets, because results or logs depend on it.

@@ -79,13 +79,23 @@ def drop(
     conf: Conf,
     model: Annotated[str, typer.Option("--model", metavar="D", help="First digits of a model's digest.")],
     overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and stop.")] = False,
 ) -> None:
-    """Delete all vectors of one model."""
+    """Say what there is of one model, then delete it: its vectors and the verdicts on its precision."""
     from fusionspark.represent.store import upkeep
 
     spark, path = _store(conf, overrides)
-    for store in upkeep.drop(spark, path, model):
-        out.print(f"deleted {store.folder.path}: {store.figures().rows} rows", markup=False)
+    what = upkeep.doomed(spark, path, model)
+    for store in what.spaces:
+        sums = store.figures()
+        out.print(
+            f"deletes {store.folder.path}: {store.model}, {sums.rows} rows, {sums.bytes} bytes", markup=False
+        )
+    for verdict in what.verdicts:
+        out.print(f"deletes {verdict}: what its precision was found fit for", markup=False)
+    if not dry_run:
+        upkeep.drop(spark, what)
+        out.print(f"deleted {len(what.spaces)} spaces and {len(what.verdicts)} verdicts", markup=False)
 
 
 def _store(conf: str, overrides: list[str] | None) -> tuple[SparkSession, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fusionspark.columns import ROW_ID
@@ -11,7 +11,8 @@ from fusionspark.errors import ConfigError
 from fusionspark.files import Files
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 MANIFEST = "run.json"
 #: Folder, inside the folder of a run date, of everything that the attempts at this date write.
@@ -65,6 +66,8 @@ class RunFolder:
     table_format: str = "parquet"
     #: Folder of tables and models below `path`; None: the published attempt, else the newest one.
     attempt: str | None = None
+    #: Schemas of the tables that were written or read through this object, by the folder of the table.
+    known: dict[str, StructType] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def path(self) -> str:
@@ -119,11 +122,24 @@ class RunFolder:
 
     def write(self, df: DataFrame, name: str) -> DataFrame:
         """Write a table anew and return it as read back from disk."""
-        df.write.format(self.table_format).mode("overwrite").save(self.table_path(name))
-        if self.table_format != "parquet":
-            return self.read(name)
-        # Spark would start a job to learn from a file what was just written.
-        return self.spark.read.schema(df.schema).parquet(self.table_path(name))
+        path = self.table_path(name)
+        writer = df.write.format(self.table_format).mode("overwrite")
+        if self.table_format == "parquet":
+            writer = writer.options(**_parquet_options(df))
+        writer.save(path)
+        if self.table_format == "parquet":
+            self.known[path] = df.schema
+        return self.read(name)
+
+    def write_counted(self, df: DataFrame, name: str, **figures: Column) -> tuple[DataFrame, dict[str, Any]]:
+        """Write a table as `write` does, and return it with aggregates of the rows that lie on disk.
+
+        Spark's Observation would count on the way, but makes its session unfit for MLlib: in 4.1 a model
+        that holds its training summary cannot be sent to a task any more.
+        """
+        written = self.write(df, name)
+        named = [figure.alias(key) for key, figure in figures.items()]
+        return written, written.agg(*named).collect()[0].asDict()
 
     def read(self, name: str) -> DataFrame:
         """Open a table of this run.
@@ -138,7 +154,13 @@ class RunFolder:
             raise ConfigError(
                 f"table {name!r}", f"not found in {self.place}", remedy="run the stage that writes it first"
             )
-        return self.spark.read.format(self.table_format).load(path)
+        if path in self.known:
+            # Spark would start a job to learn the schema from a file.
+            return self.spark.read.schema(self.known[path]).parquet(path)
+        table = self.spark.read.format(self.table_format).load(path)
+        if self.table_format == "parquet":
+            self.known[path] = table.schema
+        return table
 
     def mark_stage(self, stage: str, facts: dict[str, Any]) -> None:
         """State that ``stage`` is whole, with the facts that later stages and the manifest need."""
@@ -181,6 +203,13 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """The published manifest."""
         return dict(json.loads(self.files.read_text(f"{self.path}/{MANIFEST}")))
+
+
+def _parquet_options(df: DataFrame) -> dict[str, str]:
+    """A language model's vectors are noise to a dictionary and to a codec, which cost half of the writing."""
+    vectors = [name for name, kind in df.dtypes if kind == "array<float>"]
+    off = {f"parquet.enable.dictionary#{name}.list.element": "false" for name in vectors}
+    return {**off, "compression": "none"} if vectors else {}
 
 
 def number_of(attempt: str) -> int:

@@ -251,3 +251,17 @@ def test_a_broken_contract_ends_with_3_before_anything_is_written(command, sourc
     assert "9 of 40 rows (22.50%)" in words
     assert "41 to any number" in words
     assert not list((tmp_path / "out").rglob("collected")), "nothing was written"
+
+
+@pytest.mark.slow
+def test_plan_as_json_and_above_the_budget(command, tmp_path, source, tiny_bert):
+    conf = conf_file(tmp_path, source, tiny_bert)
+    code, said, _ = command("plan", conf, "--run-date", DATE, "--json")
+    assert code == 0
+    told = json.loads(said)
+    assert (told["run_date"], told["rows"], told["to_encode"]) == (DATE, 40, told["distinct"])
+    assert told == json.loads((tmp_path / "out" / "plan.json").read_text())
+    code, said, error = command("plan", conf, "--run-date", DATE, "--set", "plan.budget_seconds=0")
+    assert code == 2
+    assert "plan.budget_seconds = 0" in " ".join(error.split())
+    assert not (tmp_path / "out" / "runs").exists()

@@ -1,4 +1,6 @@
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,15 @@ def test_wrong_java_is_named_with_its_version(tmp_path):
 
 def test_the_running_session_is_reused(spark):
     assert open_session("again") is spark or open_session("again").sparkContext is spark.sparkContext
+
+
+@pytest.mark.slow
+def test_workers_are_forked_with_their_libraries():
+    script = (
+        "import sys; from fusionspark.session import open_session\n"
+        "spark = open_session('forked', {'spark.master': 'local[1]'})\n"
+        "there = spark.sparkContext.parallelize([0], 1).map(lambda _: 'torch' in sys.modules).collect()\n"
+        "print(there)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True]\n"

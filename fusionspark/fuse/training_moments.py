@@ -8,10 +8,11 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.ml.stat import Summarizer
 from pyspark.sql import functions as F
 
-from fusionspark.columns import ROW_ID
+from fusionspark.columns import MODEL_DIGEST, ROW_ID
 from fusionspark.errors import DataContractError
 from fusionspark.fuse import block_columns
 from fusionspark.fuse.blocks import Moments
+from fusionspark.one_model import check_seen, digest_range
 from fusionspark.tables import ordered_for_fit
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ def training_moments(dataset: DataFrame, names: list[str]) -> list[Row]:
 
     Grouping by the widths makes one pass enough: each group has one width a block, so that it can be
     summed, and unlike widths come back as counts. ``w<i>`` is null where the block is missing.
+
+    Raises
+    ------
+    ModelMismatchError
+        The column ``model_digest`` is there, and names two models or more.
     """
-    columns = []
+    columns = [F.col(MODEL_DIGEST)] if MODEL_DIGEST in dataset.columns else []
     for i, name in enumerate(names):
         here = block_columns.present(dataset, name)
         columns.append(F.when(here, block_columns.width(dataset, name)).alias(f"w{i}"))
@@ -44,9 +50,10 @@ def training_moments(dataset: DataFrame, names: list[str]) -> list[Row]:
     grouped = (
         ordered.withColumn("part", F.spark_partition_id())
         .groupBy("part", *widths)
-        .agg(F.count(F.lit(1)).alias("rows"), *sums)
+        .agg(F.count(F.lit(1)).alias("rows"), *digest_range(dataset), *sums)
         .collect()
     )
+    check_seen(grouped, dataset, "input of FeatureFuser.fit")
     return sorted(grouped, key=lambda row: (row["part"], [row[width] or 0 for width in widths]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fusionspark.columns import MODEL_DIGEST
 from fusionspark.errors import ConfigError, DataContractError, nearest
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ def check_columns(df: DataFrame, names: list[str], features: str) -> None:
         )
 
 
+def carried(df: DataFrame) -> list[str]:
+    """Columns that a fit takes along for `feature_facts`: the model of each row, where the table names it."""
+    return [MODEL_DIGEST] if MODEL_DIGEST in df.columns else []
+
+
 def feature_facts(df: DataFrame, features: str, purpose: str) -> FeatureFacts:
     """Look at all rows once, and raise where MLlib would fail or learn nonsense.
 
@@ -75,8 +81,12 @@ def feature_facts(df: DataFrame, features: str, purpose: str) -> FeatureFacts:
     ------
     DataContractError
         No rows; null, NaN or infinite features; vectors of unlike width. Counts are in the message.
+    ModelMismatchError
+        The column ``model_digest`` is there, and names two models or more.
     """
     from pyspark.sql import functions as F
+
+    from fusionspark.one_model import check_seen, digest_range
 
     size = vector_size(features)
     found = df.agg(
@@ -85,7 +95,9 @@ def feature_facts(df: DataFrame, features: str, purpose: str) -> FeatureFacts:
         F.min(F.when(size >= 0, size)).alias("low"),
         F.max(size).alias("high"),
         F.avg(F.when(F.unwrap_udt(F.col(features))["type"] == 1, 1.0).otherwise(0.0)).alias("dense"),
+        *digest_range(df),
     ).collect()[0]
+    check_seen([found], df, f"rows for {purpose}")
     if not found["rows"]:
         raise DataContractError(
             f"rows for {purpose}", "there are none", remedy="check the split and the filters before it"

@@ -31,7 +31,7 @@ from fusionspark.files import Files
 from fusionspark.mine import calibration as calibrating
 from fusionspark.mine import search as searching
 from fusionspark.mine.algorithms import ALGORITHMS, PROBABILITY, Hyperparameters
-from fusionspark.mine.checks import check_columns, feature_facts, finite
+from fusionspark.mine.checks import carried, check_columns, feature_facts, finite
 from fusionspark.tables import ordered_for_fit
 
 logger = logging.getLogger(__name__)
@@ -109,17 +109,11 @@ class Classifier:
         ``scores`` has the labels of training as keys. Reading a row without finite features fails with its
         ``row_id``, because every answer to it would be made up.
         """
-        check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
-        broken = F.raise_error(
-            F.concat(
-                F.lit("features of row "),
-                F.col(ROW_ID),
-                F.lit(": null, NaN or infinite. Remedy: use FeatureFuser with handleInvalid keep."),
-            )
-        )
-        scored = self._scored(
-            features.withColumn(FEATURES, F.when(finite(FEATURES), F.col(FEATURES)).otherwise(broken))
-        )
+        return predictions([self], features)
+
+    def answer(self, features: DataFrame, name: str) -> DataFrame:
+        """Add the answer to each row as a struct ``name`` of algorithm, prediction and scores; lazy."""
+        scored = self._scored(features)
         names = F.array(*[F.lit(label) for label in self.labels])
         scores, place = F.col(_RAW), F.col(_PREDICTED).cast("int") + 1
         if self.calibration is not None:
@@ -127,14 +121,13 @@ class Classifier:
             place = F.expr(f"cast(array_position({_RAW}, array_max({_RAW})) as int)")
         if self.costs is not None:
             place = calibrating.cheapest(scores, self.costs) + 1
-        return scored.select(
-            ROW_ID,
-            SPLIT,
-            LABEL,
+        found = F.struct(
             F.lit(self.algorithm).alias(ALGORITHM),
             F.element_at(names, place).alias(PREDICTION),
             F.map_from_arrays(names, scores).alias(SCORES),
         )
+        held = [F.col(f"`{column}`") for column in features.columns]
+        return scored.select(*held, found.alias(name))
 
     def _scored(self, features: DataFrame) -> DataFrame:
         """The rows with the array of raw scores, probabilities where the algorithm has some."""
@@ -217,6 +210,27 @@ class Classifier:
         )
 
 
+def predictions(classifiers: Sequence[Classifier], features: DataFrame) -> DataFrame:
+    """Predictions of several classifiers, one row each, from one reading of the features; lazy.
+
+    See `Classifier.predict`.
+    """
+    check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
+    broken = F.raise_error(
+        F.concat(
+            F.lit("features of row "),
+            F.col(ROW_ID),
+            F.lit(": null, NaN or infinite. Remedy: use FeatureFuser with handleInvalid keep."),
+        )
+    )
+    out = features.withColumn(FEATURES, F.when(finite(FEATURES), F.col(FEATURES)).otherwise(broken))
+    names = [f"__answer_{i}" for i in range(len(classifiers))]
+    for one, name in zip(classifiers, names, strict=True):
+        out = one.answer(out, name)
+    each = F.inline(F.array(*[F.col(name) for name in names]))
+    return out.select(ROW_ID, SPLIT, LABEL, each)
+
+
 def _check_classes(indexed: DataFrame, labels: Sequence[str]) -> dict[str, int]:
     """Rows of each label, which must be those of ``labels``."""
     counts = {row[LABEL]: row["count"] for row in indexed.groupBy(LABEL).count().collect()}
@@ -287,9 +301,10 @@ def train(
     rows = features.where((F.col(SPLIT) == TRAIN) & F.col(LABEL).isNotNull())
     indexer = StringIndexerModel.from_labels(list(labels), inputCol=LABEL, outputCol=_INDEX)
     indexer.setHandleInvalid("keep")
-    indexed = (
-        ordered_for_fit(indexer.transform(rows), partitions).select(ROW_ID, FEATURES, LABEL, _INDEX).cache()
+    indexed = ordered_for_fit(indexer.transform(rows), partitions).select(
+        ROW_ID, FEATURES, LABEL, _INDEX, *carried(rows)
     )
+    indexed = indexed.cache()
     try:
         facts = feature_facts(indexed, FEATURES, f"training {algorithm}")
         counts = _check_classes(indexed, labels)

@@ -12,10 +12,11 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, ROW_ID
+from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, MODEL_DIGEST, ROW_ID
 from fusionspark.errors import ConfigError, DataContractError, nearest
-from fusionspark.mine.checks import check_columns, feature_facts
+from fusionspark.mine.checks import carried, check_columns, feature_facts
 from fusionspark.mine.kmeans import KMeans
+from fusionspark.one_model import check_one_model
 from fusionspark.tables import ordered_for_fit
 
 #: Rows above which the silhouette is taken on a sample, chosen by a hash of row_id.
@@ -60,7 +61,7 @@ def train(
     check_columns(features, [ROW_ID], FEATURES)
     if algorithm == "kmeans":
         return _kmeans(features, k=k, seed=seed, max_iter=max_iter)
-    rows = ordered_for_fit(features.select(ROW_ID, FEATURES), partitions).cache()
+    rows = ordered_for_fit(features.select(ROW_ID, FEATURES, *carried(features)), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
         _check_distinct(rows, k, facts.rows)
@@ -73,6 +74,8 @@ def train(
 
 
 def _kmeans(features: DataFrame, *, k: int, seed: int, max_iter: int) -> Trained:
+    if MODEL_DIGEST in features.columns:
+        check_one_model(features, "rows for clustering")
     estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
     model = estimator.fit(features.select(FEATURES))
     if len(model.clusterCenters()) < k:
@@ -134,15 +137,23 @@ def silhouette(clusters: DataFrame, features: DataFrame, rows: int) -> tuple[flo
     if rows > SILHOUETTE_ROWS:
         share = int(1_000_000 * SILHOUETTE_ROWS / rows)
         joined = joined.where(F.pmod(F.xxhash64(F.lit("silhouette"), ROW_ID), F.lit(1_000_000)) < share)
-    # The evaluator refuses sparse and dense vectors in one column.
-    joined = joined.withColumn(FEATURES, array_to_vector(vector_to_array(F.col(FEATURES))))
     # One partition in a fixed order: the mean is then the same to the last digit in every run.
-    joined = ordered_for_fit(joined, 1).cache()
+    held = joined = ordered_for_fit(joined, 1).cache()
     try:
-        used = joined.count()
-        if joined.select(CLUSTER).distinct().count() < 2:
+        kind = F.unwrap_udt(F.col(FEATURES))["type"]
+        seen = joined.agg(
+            F.count("*").alias("rows"),
+            F.min(CLUSTER).alias("first"),
+            F.max(CLUSTER).alias("last"),
+            F.count_distinct(kind).alias("kinds"),
+        ).collect()[0]
+        used = seen["rows"]
+        if seen["first"] == seen["last"]:
             return None, used
+        if seen["kinds"] > 1:
+            # The evaluator refuses sparse and dense vectors in one column.
+            joined = joined.withColumn(FEATURES, array_to_vector(vector_to_array(F.col(FEATURES))))
         evaluator = ClusteringEvaluator(featuresCol=FEATURES, predictionCol=CLUSTER)
         return float(evaluator.evaluate(joined)), used
     finally:
-        joined.unpersist()
+        held.unpersist()

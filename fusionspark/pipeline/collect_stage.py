@@ -7,6 +7,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from fusionspark import collect as collecting
 from fusionspark import columns as c
@@ -77,11 +78,12 @@ def collect(ctx: Context) -> dict[str, Any]:
             raise _no_rows(ctx.spark, picked, run_date)
         raise_where_broken(held, repr(collecting.place_of(config.source)))
         schema = _drift(ctx, shape)
-        rows = ctx.run.write(found.rows, c.COLLECTED).count()
-        quarantine = ctx.run.write(found.quarantine, c.QUARANTINE)
+        rows = ctx.run.write_counted(found.rows, c.COLLECTED, rows=F.count("*"))[1]["rows"]
+        # Where all rows came through, there is no need to look for those that did not.
+        bad = found.quarantine if rows < rows_in else ctx.spark.createDataFrame([], c.QUARANTINE_DDL)
+        quarantined = ctx.run.write_counted(bad, c.QUARANTINE, rows=F.count("*"))[1]["rows"]
     finally:
         source.unpersist()
-    quarantined = quarantine.count()
     if rows_in != rows + quarantined:
         raise DataContractError(
             "row accounting",

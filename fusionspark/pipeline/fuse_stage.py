@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.fuse.feature_fuser import FeatureFuser, FeatureFuserModel
 from fusionspark.fuse.reducer import BlockReducer, BlockReducerModel
+from fusionspark.one_model import check_one_model
 from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.context import Context
-from fusionspark.represent.one_model import check_one_model
 from fusionspark.tables import ordered_for_fit
 
 _BLOCKS = {
@@ -31,7 +31,7 @@ def fuse(ctx: Context) -> dict[str, Any]:
     table = prepared.select(c.ROW_ID, c.SPLIT, c.LABEL, *learnt_fusion.fold_columns(ctx, prepared), *made)
     if ctx.config.columns.text:
         embeddings = ctx.run.read(c.EMBEDDINGS)
-        check_one_model(embeddings, c.EMBEDDINGS)
+        check_one_model(embeddings, f"table {c.EMBEDDINGS!r}")
         vectors = embeddings.where(F.col(c.STATUS) != c.FAILED)
         table = table.join(vectors.select(c.ROW_ID, c.EMBEDDING), c.ROW_ID)
     if ctx.config.columns.image:

@@ -60,22 +60,23 @@ def mine(ctx: Context) -> dict[str, Any]:
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
-        predicted = [one.predict(features) for one in classifiers]
+        predicted = [classify.predictions(classifiers, features)] if classifiers else []
         predicted += [] if answers is None else [answers]
         if predicted:
             ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)
         clusters = ctx.run.write(cluster.assign(grouping, shape), c.CLUSTERS)
         rows = clusters.count()
         silhouette, used = cluster.silhouette(clusters, shape, rows)
-    seconds_predict = round(time.monotonic() - started, 3)
+    seconds_predict = time.monotonic() - started
     with row_view(ctx) as view:
         with progress.stage(ctx.spark, "mine: rules"):
             found_rules = rules(ctx, view)
         with progress.stage(ctx.spark, "mine: anomalies"):
             found_anomalies = anomalies(ctx, view)
+    seconds_predict += found_anomalies["seconds_score"] if found_anomalies else 0.0
     return {
         "rows": rows,
-        "seconds_predict": seconds_predict,
+        "seconds_predict": round(seconds_predict, 3),
         "labels": labels,
         "classifiers": [*[one.algorithm for one in classifiers], *by_itself],
         "training": {one.algorithm: dict(one.facts) for one in classifiers},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,8 +15,9 @@ from fusionspark.files import Files
 from fusionspark.pipeline.context import Context
 from fusionspark.prepare.text_rules import PREPARATION_VERSION
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
-from fusionspark.represent.loading import EngineSettings, clear_cache
+from fusionspark.represent.loading import EngineSettings, clear_cache, effective_digest
 from fusionspark.represent.quality import QualityFloors, QualityReport
+from fusionspark.represent.store.verdicts import Verdicts
 
 #: Precisions whose vectors differ from float32 by more than rounding.
 COMPRESSED = ("int8", "static")
@@ -63,14 +62,14 @@ def decide(ctx: Context, settings: EngineSettings, keyed: DataFrame, store: str)
         "model": settings.model_digest, "precision": settings.precision, "max_tokens": settings.max_tokens,
         "long_text": settings.long_text, "preparation": PREPARATION_VERSION, **gate.model_dump(),
     }  # fmt: skip
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-    path, files = f"{store}/verdicts/{digest[:16]}.json", Files(ctx.spark)
-    if files.exists(path):
-        kept = json.loads(files.read_text(path))
-        return Decision(kept["decision"]["precision"], {**kept["decision"]["facts"], "verdict": "kept"})
+    verdicts = Verdicts(Files(ctx.spark), store)
+    kept = verdicts.of(asked)
+    if kept is not None:
+        return Decision(kept["precision"], {**kept["facts"], "verdict": "kept"})
     decision = _measure(ctx, settings, keyed)
     if decision.facts:
-        files.write_text(path, json.dumps({"asked": asked, "decision": asdict(decision)}, allow_nan=False))
+        digest = effective_digest(replace(settings, precision=decision.precision))
+        verdicts.keep(asked, asdict(decision), digest)
     return decision
 
 

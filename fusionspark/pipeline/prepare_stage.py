@@ -36,8 +36,10 @@ def prepare(ctx: Context) -> dict[str, Any]:
         facts["models"] = retrain.choose(ctx, rows)
     rows = table_features.derive(ctx, rows)
     monitor = counters_accumulator(ctx.spark)
-    # Python reads each text once; the fit and the table both start from what it wrote.
-    texts = together(rows, preparing.text_steps(config.prepare, monitor)).persist()
+    texts = together(rows, preparing.text_steps(config.prepare, monitor))
+    if ctx.kept is None or config.prepare.near_duplicates.find:
+        # Python reads each text once; the fit, the groups and the table start from what it wrote.
+        texts = texts.persist()
     try:
         cleaned = _split(ctx, _grouped(texts, config), facts)
         if ctx.kept is None:
@@ -49,14 +51,16 @@ def prepare(ctx: Context) -> dict[str, Any]:
         made = model.transform(cleaned)
         scratch = [name for name in made.columns if preparing.is_scratch(name)]
         prepared = made.drop(*scratch, c.TEXT, c.CONTENT_HASH)
-        written = ctx.run.write(prepared, c.PREPARED)
+        parts = {part: F.count_if(F.col(c.SPLIT) == part) for part in (*c.SPLITS, SCORED)}
+        written, counts = ctx.run.write_counted(prepared, c.PREPARED, rows=F.count("*"), **parts)
     finally:
         texts.unpersist()
     if not ctx.scoring and ctx.kept is None:
         facts["leaks"] = table_features.leaks(ctx, written)
-    counts = {r[c.SPLIT]: r["count"] for r in written.groupBy(c.SPLIT).count().collect()}
+    total = counts.pop("rows")
     told = text_facts(written, monitor.value) if columns.text else {}
-    return {"rows": sum(counts.values()), "splits": counts, "text": told, **facts}
+    splits = {part: rows for part, rows in counts.items() if rows}
+    return {"rows": total, "splits": splits, "text": told, **facts}
 
 
 def _grouped(texts: DataFrame, config: Config) -> DataFrame:

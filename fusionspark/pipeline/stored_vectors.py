@@ -102,44 +102,45 @@ def _fill_once(
 ) -> int:
     """One attempt; returns the rows whose vector is missing in the store."""
     content = content_of(encoding.settings)
-    texts = keyed.where(F.col(c.KEY).isNotNull()).groupBy(c.KEY, content).agg(F.count("*").alias("n"))
     # With --full nothing counts as known, so that each text is encoded anew into a segment of tonight's.
-    paths = [] if ctx.full else store.near(keyed, ctx.facts["prepare"]["rows"])
+    rows = ctx.facts["prepare"]["rows"]
+    paths = [] if ctx.full else store.near(keyed, rows)
     known = store.known(paths)
+    is_new = F.col(c.KEY).isNotNull() & F.col(c.SEGMENT).isNull()
     # Texts that are known are not carried along: on most nights that is nearly all of them.
-    text = F.when(F.col(c.SEGMENT).isNull(), F.col(content)).alias(content)
-    looked_up = texts.join(known, c.KEY, "left").select(c.KEY, "n", c.SEGMENT, text).persist()
+    text = F.when(is_new, F.col(content)).alias(content)
+    looked_up = keyed.join(known, c.KEY, "left").select(c.ROW_ID, c.KEY, c.SEGMENT, text).persist()
     try:
         with filled.timed("lookup"):
             counts = looked_up.agg(
-                F.sum("n").alias("texts"),
-                F.count("*").alias("distinct"),
-                F.count(c.SEGMENT).alias("known"),
+                F.count(c.KEY).alias("texts"),
+                F.count_distinct(c.KEY).alias("distinct"),
+                F.count_distinct(F.when(is_new, F.col(c.KEY))).alias("missing"),
             ).collect()[0]
-        missing = counts["distinct"] - counts["known"]
-        filled.texts, filled.distinct = counts["texts"] or 0, counts["distinct"]
+        missing = counts["missing"]
+        filled.texts, filled.distinct = counts["texts"], counts["distinct"]
         filled.encoded += missing
         number = 0
         if missing:
             with filled.timed("encode"), _progress(ctx, encoding, missing):
-                new = looked_up.where(F.col(c.SEGMENT).isNull()).select(c.KEY, content)
+                new = looked_up.where(is_new).select(c.KEY, content).dropDuplicates([c.KEY])
                 segment = store.append(new, missing, encoding)
             number = segment.number
             paths = [*paths, segment.path]
         with filled.timed("join"):
-            held = looked_up.select(c.KEY, F.coalesce(c.SEGMENT, F.lit(number)).alias(c.SEGMENT))
-            rows = keyed.select(c.ROW_ID, c.KEY).join(held, c.KEY, "left")
-            table = store.vectors(rows, paths, few=ctx.facts["prepare"]["rows"] <= FEW_ROWS)
-            filled.table = ctx.run.write(table, target)
-            sums = filled.table.agg(
-                F.count("*").alias("rows"),
-                F.count_if(c.TRUNCATED).alias("truncated"),
-                F.count_if(F.col(c.STATUS) == c.FAILED).alias("failed"),
-            ).collect()[0]
+            held = F.when(F.col(c.KEY).isNotNull(), F.coalesce(c.SEGMENT, F.lit(number))).alias(c.SEGMENT)
+            table = store.vectors(looked_up.select(c.ROW_ID, c.KEY, held), paths, few=rows <= FEW_ROWS)
+            filled.table, sums = ctx.run.write_counted(
+                table,
+                target,
+                rows=F.count("*"),
+                truncated=F.count_if(c.TRUNCATED),
+                failed=F.count_if(F.col(c.STATUS) == c.FAILED),
+            )
     finally:
         looked_up.unpersist()
     filled.rows, filled.truncated, filled.failed = sums["rows"], sums["truncated"], sums["failed"]
-    return int(ctx.facts["prepare"]["rows"]) - filled.rows
+    return int(rows) - filled.rows
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fusionspark.errors import ConfigError, DataContractError
+from fusionspark.errors import ConfigError, DataContractError, ModelMismatchError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -258,3 +258,14 @@ def test_a_model_is_read_by_a_fresh_process(spark: SparkSession, tmp_path: Path)
         [sys.executable, "-c", script, str(tmp_path / "model")], capture_output=True, text=True, check=True
     )
     assert out.stdout.strip().endswith("[3.0, 0.0]")
+
+
+def test_vectors_of_two_models_are_no_fit(spark: SparkSession) -> None:
+    from pyspark.sql import functions as F
+
+    df = frame(spark, [([0.0, 0.0],), ([6.0, 8.0],), ([1.0, 2.0],)], "embedding")
+    one = df.withColumn("model_digest", F.lit("a" * 64))
+    mixed = one.withColumn("model_digest", F.when(F.col("row_id") == "r2", "b" * 64).otherwise("a" * 64))
+    assert fuser(inputCols=["embedding"]).fit(one).blocks == fuser(inputCols=["embedding"]).fit(df).blocks
+    with pytest.raises(ModelMismatchError, match=r"FeatureFuser\.fit.* 2 rows of a{12}, 1 rows of b{12}"):
+        fuser(inputCols=["embedding"]).fit(mixed)

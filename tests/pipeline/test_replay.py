@@ -105,6 +105,9 @@ def test_rows_that_were_mended_join_the_run_and_the_others_stay_with_their_reaso
         k: v for k, v in first["rules"].items() if k != "seconds"
     }
     assert replayed["anomalies"]["rows"] == 32
+    # Two texts and the one that the model failed on; then the two that were mended.
+    work = [(told["represent"]["encoded"], told["represent"]["reused"]) for told in (first, replayed)]
+    assert work == [(3, 0), (5, 0)]
     assert replayed["splits"]["score"] == 2
 
     assert again(settings()) == replayed, "a second time changes nothing"
@@ -114,6 +117,8 @@ def test_rows_that_were_mended_join_the_run_and_the_others_stay_with_their_reaso
     last = again(settings(mended))
     assert last["rows"] == {"in": 34, "out": 33, "quarantined": 1}
     assert last["replayed"]["excluded"] == 1
+    # "the dog" of the spare row is new, and nothing else was sent through again.
+    assert (last["represent"]["encoded"], last["represent"]["reused"]) == (6, 0)
     assert table("collected")["spare"]["n"] == 0.5, "taken as it was quarantined"
     assert set(table("quarantine")) == {"r001#2"}
     assert [path.name for path in Path(tmp_path, "out/runs", DATE, "attempts").iterdir()] == ["3"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
@@ -51,7 +51,7 @@ def buckets_for(rows: int, rows_per_task: int) -> int:
     return 1 << (wanted - 1).bit_length()
 
 
-def bucket_of(buckets: int) -> Any:
+def bucket_of(buckets: int | Column) -> Column:
     """Column: bucket of `columns.KEY`; also the task that ``repartition(buckets, key)`` puts it in."""
     return F.pmod(F.hash(c.KEY), F.lit(buckets))
 

@@ -145,6 +145,23 @@ def decode_partition(dtype: str, digest: str) -> Partition:
     return run
 
 
+def not_finite_partition(dtype: str) -> Partition:
+    """Function for ``mapInArrow`` from rows (vector, scale), none null and of one length, to counts.
+
+    One row a batch: how many of its vectors hold a number that is not finite.
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        for batch in batches:
+            vectors = decode(byte_rows(batch.column(0)), np.asarray(batch.column(1), dtype=np.float32), dtype)
+            bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+            yield pa.RecordBatch.from_arrays([pa.array([bad], pa.int64())], names=["bad"])
+
+    return run
+
+
 _EMBEDDINGS = (
     columns.ROW_ID, columns.EMBEDDING, columns.N_TOKENS, columns.TRUNCATED, columns.STATUS,
     columns.MODEL_DIGEST,

@@ -5,14 +5,16 @@ import json
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.errors import ConfigError, ModelMismatchError
-from fusionspark.represent.one_model import check_one_model
+from fusionspark.one_model import check_one_model
 from fusionspark.represent.store.embedding_store import EmbeddingStore
 from fusionspark.represent.store.segments import Seal
 from fusionspark.represent.store.space import Space
-from fusionspark.represent.store.upkeep import compact, drop, spaces, verify
+from fusionspark.represent.store.upkeep import compact, doomed, drop, spaces, verify
+from fusionspark.represent.store.verdicts import Verdicts
 
 
 def vector(*values):
@@ -68,13 +70,42 @@ def test_verify_names_what_is_wrong(spark, store):
     )  # fmt: skip
 
 
+def test_verify_looks_at_every_number_and_at_the_bucket_of_every_key(spark, store):
+    put(store, 3, [(hashlib.sha256(b"nan").digest(), vector(float("nan"), 1.0), 1.0, 3, False, c.OK)])
+    seal = store.folder.segment(1)
+    # Two buckets, and all keys in the file of the first one.
+    store.folder.seal(seal, Seal(0, 0, 3, 2))
+    store.open()
+    second = [name for name in "abc" if spark.range(1).select(bucket(name)).collect()[0][0] == 1]
+    misplaced = "rows in a file of another bucket, where a look-up of few keys would miss them"
+    assert verify(store).broken == (
+        "1 rows whose vector holds NaN or infinity",
+        *([f"{len(second)} {misplaced}"] if second else []),
+        "1 keys with vectors that differ; runs take the oldest",
+    )
+
+
+def bucket(name):
+    key = F.lit(bytearray(hashlib.sha256(name.encode()).digest()))
+    return F.pmod(F.hash(key), F.lit(2))
+
+
 def test_drop_wants_a_prefix_of_one_model(spark, store):
     with pytest.raises(ConfigError, match=r"0 models .*abababababab \(tiny\)"):
-        drop(spark, store.path, "ff")
+        doomed(spark, store.path, "ff")
     with pytest.raises(ConfigError, match="digits"):
-        drop(spark, store.path, "")
-    assert [one.space for one in drop(spark, store.path, "abab")] == [store.space]
+        doomed(spark, store.path, "")
+    verdicts = Verdicts(store.folder.files, store.path)
+    for model, digest in (("ab" * 32, "ab" * 32), ("ab" * 32, "12" * 32), ("cd" * 32, "cd" * 32)):
+        verdicts.keep({"model": model, "of": digest}, {"precision": "int8", "facts": {}}, digest)
+    what = doomed(spark, store.path, "abab")
+    assert [one.space for one in what.spaces] == [store.space]
+    assert len(what.verdicts) == 2
+    assert len(list(spaces(spark, store.path))) == 1, "only said so far"
+    drop(spark, what)
     assert list(spaces(spark, store.path)) == []
+    assert verdicts.of({"model": "ab" * 32, "of": "ab" * 32}) is None
+    assert verdicts.of({"model": "cd" * 32, "of": "cd" * 32}) == {"precision": "int8", "facts": {}}
 
 
 def test_vectors_of_two_models_are_counted_and_refused(spark):
