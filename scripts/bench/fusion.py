@@ -117,13 +117,13 @@ def fold_context(base: Context, prepared: DataFrame, split: pd.DataFrame, number
     """A run folder whose training rows are those of one fold, prepared anew from them alone."""
     folder = RunFolder(base.spark, f"{base.run.root}-folds", f"fold-{number}").at("attempts/1")
     parted = prepared.drop(c.SPLIT).join(base.spark.createDataFrame(split), c.ROW_ID)
-    train = ordered_for_fit(parted.where(F.col(c.SPLIT) == c.TRAIN), base.config.mine.partitions)
+    train = ordered_for_fit(parted.where(F.col(c.SPLIT) == c.TRAIN), base.partitions)
     model = feature_pipeline(base.config.columns, base.config.prepare).fit(train)
     written = folder.write(model.transform(parted).drop(*SCRATCH), c.PREPARED)
     folder.files.delete(folder.table_path(c.EMBEDDINGS))
     folder.files.copy(base.run.table_path(c.EMBEDDINGS), folder.table_path(c.EMBEDDINGS))
     counts = {row[c.SPLIT]: row["count"] for row in written.groupBy(c.SPLIT).count().collect()}
-    facts = {"prepare": {"splits": counts}, "represent": base.facts["represent"]}
+    facts = {**base.facts, "prepare": {"splits": counts}}
     return Context(base.spark, base.config, folder, facts=facts)
 
 
@@ -153,7 +153,7 @@ def measure(ctx: Context, method: str) -> tuple[dict[str, Any], Context]:
         )
         labels = classify.label_values(features)
         trained = classify.train(
-            features, "logistic_regression", labels, parameters, partitions=ctx.config.mine.partitions
+            features, "logistic_regression", labels, parameters, partitions=ctx.partitions
         )
         answers = trained.predict(features)
     seconds = time.monotonic() - started
@@ -193,8 +193,8 @@ def main() -> int:
         spark = open_session("fusionspark-bench-fusion", config.spark)
         run(spark, config, DATE, last="represent", say=say)
         base_run = RunFolder(spark, f"{config.output}/runs", DATE)
-        represent = base_run.stage_facts("represent") or {}
-        base = Context(spark, config, base_run, facts={"represent": represent})
+        facts = {stage: base_run.stage_facts(stage) or {} for stage in ("collect", "represent")}
+        base, represent = Context(spark, config, base_run, facts=facts), facts["represent"]
         prepared = base_run.read(c.PREPARED).drop(c.TFIDF_BLOCK, c.TABLE_BLOCK).persist()
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
