@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -265,3 +267,9 @@ def test_plan_as_json_and_above_the_budget(command, tmp_path, source, tiny_bert)
     assert code == 2
     assert "plan.budget_seconds = 0" in " ".join(error.split())
     assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_the_package_itself_is_the_command(tmp_path):
+    command = [sys.executable, "-m", "fusionspark", "check", str(tmp_path / "none.yaml")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2 and "none.yaml" in found.stderr
