@@ -1,7 +1,8 @@
 """What each way of fusing is worth on real sets, and what its training takes.
 
     python scripts/bench/fusion.py --set clothing|weibo|phrasebank|stocknet [--folds 5] [--rows N]
-                                   [--methods concat,stack,gated] [--work DIR] [--data ../shared/data]
+                                   [--methods concat,stack,gated] [--metas logistic_regression,xgboost]
+                                   [--work DIR] [--data ../shared/data]
 
 Protocols are those stated beside the data: clothing in 5 folds of 10,000 rows (one-vs-rest macro AUC), Weibo
 2,400 rows to train and 987 to test (one split a fold), PhraseBank in 5 folds from text alone, StockNet by
@@ -22,6 +23,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ from fusionspark import columns as c  # noqa: E402
 from fusionspark.config import Config  # noqa: E402
 from fusionspark.config_file import load  # noqa: E402
 from fusionspark.mine import classify  # noqa: E402
+from fusionspark.mine.algorithms import Hyperparameters  # noqa: E402
 from fusionspark.pipeline import learnt_fusion, receipt  # noqa: E402
 from fusionspark.pipeline.context import Context  # noqa: E402
 from fusionspark.pipeline.fuse_stage import fuse  # noqa: E402
@@ -53,6 +56,8 @@ DATE = "2026-01-31"
 CHOOSING = 0.05
 #: Words and pairs of words; base.yaml's 2,000 words are for small tables.
 TFIDF = ["prepare.tfidf_features=20000", "prepare.tfidf_ngrams=2", "prepare.tfidf_min_rows=3"]
+#: Depth of boosted trees over what the models of a stack say: few, nearly independent columns.
+META_DEPTH = 3
 MEASURES = ("accuracy", "macro_f1", "auc")
 #: Set -> figure of the method chosen on validation rows -> least value.
 FLOORS = {
@@ -139,38 +144,51 @@ def figures(predictions: DataFrame) -> dict[str, dict[str, float]]:
     return {split: {m: found[m] for m in MEASURES} for split, found in measured.items()}
 
 
-def measure(ctx: Context, method: str) -> tuple[dict[str, Any], Context]:
-    """Fuse, train and apply; the figures of a method on each split, and the seconds of its training."""
+def measure(ctx: Context, method: str, metas: Sequence[str]) -> tuple[dict[str, dict[str, Any]], Context]:
+    """Fuse, train and apply; for each way its figures on each split, and the seconds of its training.
+
+    A method that answers by itself is one way; concatenation is read by logistic regression; what the models
+    of a stack say is read by each of ``metas``.
+    """
     ctx = with_method(ctx, method)
     started = time.monotonic()
     ctx.facts["fuse"] = fuse(ctx)
+    fused = time.monotonic() - started
     features = ctx.run.read(c.FEATURE_TABLE)
     answers = learnt_fusion.own_answers(ctx, features)
-    if answers is None:
-        settings = ctx.config.mine.classify
-        parameters = classify.Hyperparameters(
-            max_iter=settings.max_iter, regularization=settings.regularization, seed=ctx.config.seed
-        )
-        labels = classify.label_values(features)
-        trained = classify.train(
-            features, "logistic_regression", labels, parameters, partitions=ctx.partitions
-        )
-        answers = trained.predict(features)
-    seconds = time.monotonic() - started
-    return {"seconds": round(seconds, 1), **figures(answers)}, ctx
-
-
-def measured_fold(ctx: Context, methods: list[str], name: str) -> dict[str, Any]:
-    """Figures of each method in one fold, the method that its validation rows choose, and the receipt."""
+    if answers is not None:
+        return {method: {"seconds": round(fused, 1), **figures(answers)}}, ctx
+    settings, labels = ctx.config.mine.classify, classify.label_values(features)
+    parameters = Hyperparameters(
+        max_iter=settings.max_iter,
+        regularization=settings.regularization,
+        max_depth=META_DEPTH,
+        seed=ctx.config.seed,
+    )
     found = {}
+    for algorithm in metas if method == learnt_fusion.STACK else ["logistic_regression"]:
+        started = time.monotonic()
+        trained = classify.train(features, algorithm, labels, parameters, partitions=ctx.partitions)
+        measured = figures(trained.predict(features))
+        seconds = fused + time.monotonic() - started
+        name = method if algorithm == "logistic_regression" else f"{method} + {algorithm}"
+        found[name] = {"seconds": round(seconds, 1), **measured}
+    return found, ctx
+
+
+def measured_fold(ctx: Context, methods: list[str], metas: list[str], name: str) -> dict[str, Any]:
+    """Figures of each way in one fold, the way that its validation rows choose, and the receipt."""
+    found: dict[str, Any] = {}
     for method in methods:
-        found[method], used = measure(ctx, method)
-        say(f"{method}: {json.dumps(found[method])}")
+        ways, used = measure(ctx, method, metas)
+        for way, measured in ways.items():
+            say(f"{way}: {json.dumps(measured)}")
+        found |= ways
     by = "auc" if name in ("clothing", "stocknet") else "accuracy"
     shape = learnt_fusion.for_shape(used.run.read(c.FEATURE_TABLE))
     made = receipt.make(used, shape, classify.label_values(shape))
     return {
-        "chosen": max(methods, key=lambda method: found[method][c.VALIDATION][by]),
+        "chosen": max(found, key=lambda way: found[way][c.VALIDATION][by]),
         "figures": found,
         "receipt": made,
     }
@@ -182,10 +200,11 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--methods", default="concat,stack,gated")
+    parser.add_argument("--metas", default="logistic_regression,xgboost")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args()
-    methods = options.methods.split(",")
+    methods, metas = options.methods.split(","), options.metas.split(",")
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
@@ -198,17 +217,19 @@ def main() -> int:
         prepared = base_run.read(c.PREPARED).drop(c.TFIDF_BLOCK, c.TABLE_BLOCK).persist()
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
-            done = work / f"fold-{number}-{'-'.join(methods)}.json"
+            done = work / f"fold-{number}-{'-'.join([*methods, *metas])}.json"
             if done.exists():
                 fold = json.loads(done.read_text())
             else:
-                fold = measured_fold(fold_context(base, prepared, split, number), methods, options.name)
+                fold = measured_fold(
+                    fold_context(base, prepared, split, number), methods, metas, options.name
+                )
                 done.write_text(json.dumps(fold))
             say(f"fold {number}:", json.dumps(fold["figures"]))
             folds.append(fold)
         rows = prepared.count()
         spark.stop()
-    result = summary(options.name, methods, folds)
+    result = summary(options.name, folds)
     result |= {
         "set": options.name,
         "rows": rows,
@@ -222,8 +243,8 @@ def main() -> int:
     return 0 if all(result["floors"].values()) else 1
 
 
-def summary(name: str, methods: list[str], folds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the folds of each method, and of the one that the validation rows of each fold chose."""
+def summary(name: str, folds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the folds of each way, and of the one that the validation rows of each fold chose."""
 
     def mean(values: list[float]) -> float:
         return round(float(np.mean(values)), 4)
@@ -235,7 +256,7 @@ def summary(name: str, methods: list[str], folds: list[dict[str, Any]]) -> dict[
             **{f"{m}_train": mean([fold[method][c.TRAIN][m] for fold in figures]) for m in MEASURES},
             "seconds_training": mean([fold[method]["seconds"] for fold in figures]),
         }
-        for method in methods
+        for method in figures[0]
     }
     chosen = [fold["figures"][fold["chosen"]] for fold in folds]
     fused = {m: mean([figures[c.TEST][m] for figures in chosen]) for m in MEASURES}
