@@ -139,19 +139,7 @@ def test_bad_input_is_named(rows, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "local",
-    [
-        True,
-        pytest.param(
-            False,
-            marks=pytest.mark.xfail(
-                run=False,
-                reason="on executors one process aborts at its end and the others wait 300 s for it",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("local", [True, False])
 def test_several_processes_train_one_network(spark, tmp_path, local):
     rows = frame(spark, "xor", 2400)
     fuser = GatedFuser(
