@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import sys
 
 #: Imported but not used here: threads or a GPU context that one of them opened would not survive the fork.
 LIBRARIES = ("numpy", "pandas", "pyarrow", "torch", "tokenizers")
@@ -18,7 +19,9 @@ LIBRARIES = ("numpy", "pandas", "pyarrow", "torch", "tokenizers")
 
 def main() -> None:
     """Import what there is of `LIBRARIES`, then do as Spark's own daemon does."""
-    for name in LIBRARIES:
+    # On macOS system libraries that are loaded before a fork may crash after it (documentation of Python's
+    # multiprocessing, "Contexts and start methods"): workers import for themselves there.
+    for name in LIBRARIES if sys.platform == "linux" else ():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     from pyspark.daemon import manager

@@ -49,6 +49,7 @@ def test_the_running_session_is_reused(spark):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked with libraries on Linux only")
 def test_workers_are_forked_with_their_libraries():
     script = (
         "import sys; from fusionspark.session import open_session\n"
