@@ -34,7 +34,7 @@ class Represent(Section):
     token_budget: int = Field(0, ge=0)
     window: int = Field(10000, ge=1)
     long_text: Literal["truncate", "chunk_mean", "error"] = "truncate"
-    rows_per_task: int = Field(250, ge=1)
+    rows_per_task: int = Field(500, ge=1)
     image_model: str = "efficientnet-lite0"
     image_batch: int = Field(32, ge=1)
 

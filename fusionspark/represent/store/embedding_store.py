@@ -37,15 +37,16 @@ WRITE_OPTIONS = {
 }
 READ_OPTIONS = {"parquet.page.verify-checksum.enabled": "true"}
 
-#: Few contents are spread over this many tasks (by this many each at least), so that cores share them.
-_SPREAD, _SPREAD_ROWS = 4, 64
+#: Few contents are spread over this many tasks (by this many each at least), so that cores share them; over
+#: no more, since every further worker that takes a task must load the model first.
+_SPREAD, _SPREAD_ROWS = 2, 64
 
 
 def buckets_for(rows: int, rows_per_task: int) -> int:
     """Tasks that encode ``rows`` contents, and files that hold them: a power of two.
 
     >>> buckets_for(50_000, 2_000), buckets_for(400, 2_000), buckets_for(1, 2_000)
-    (32, 4, 1)
+    (32, 2, 1)
     """
     wanted = max(-(-rows // rows_per_task), min(_SPREAD, rows // _SPREAD_ROWS), 1)
     return 1 << (wanted - 1).bit_length()
@@ -74,7 +75,7 @@ class Encoding:
     monitor: Accumulator[dict[str, Any]]
     window: int = 10_000
     gpu_amount: float = 0.0
-    rows_per_task: int = 250
+    rows_per_task: int = 500
     canary_tolerance: float = 0.02
 
 

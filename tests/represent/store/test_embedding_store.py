@@ -244,5 +244,5 @@ def test_two_appends_at_once_lose_nothing(spark, tmp_path, tiny_bert):
 
 def test_tasks_are_powers_of_two_and_small_nights_use_several_cores():
     assert [buckets_for(n, 250) for n in (1, 63, 128, 256, 400, 1000, 1001, 20_000)] == [
-        1, 1, 2, 4, 4, 4, 8, 128,
+        1, 1, 2, 2, 2, 4, 8, 128,
     ]  # fmt: skip
