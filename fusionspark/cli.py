@@ -286,6 +286,7 @@ def _plan(config: Config) -> list[str]:
             ("tfidf", bool(columns.text and config.prepare.tfidf_features)),
             ("table", bool(columns.numeric or columns.categorical or columns.dates)),
             ("image", bool(columns.image)),
+            ("statistics", bool(columns.text) and config.prepare.text_statistics == "block"),
         )
         if there and getattr(weights, name) > 0
     ]

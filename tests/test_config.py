@@ -61,6 +61,15 @@ def test_every_key_of_base_yaml_has_a_comment_or_commented_children():
         ("columns: {text: a}\nmine: {retrain: {evry: 7}}", ["mine.retrain", "evry", "{every: DAYS}"]),
         ("columns: {text: a}\nsplit: {test: 1.5}", ["'split.test'", "1.5", "less than 1"]),
         ("columns: {text: a}\nsplit: {test: 0.6, validation: 0.5}", ["leaves no rows to train on"]),
+        (
+            "columns: {text: a}\nsplit: {test: 506}",
+            ["validation = 0.1 and test = 506", "two numbers of rows"],
+        ),
+        ("columns: {text: a, date: d}\nsplit: {by: date, test: 9, validation: 0}", ["give shares below 1"]),
+        (
+            "columns: {text: a}\nsplit: {test: 9, validation: 0}\nprepare: {near_duplicates: {find: true}}",
+            ["numbers of rows", "keep_together: false"],
+        ),
         ("columns: {text: a}\nmine: {classify: {algorithms: [svm]}}", ["algorithms", "'svm'", "linear_svc"]),
         ("columns: {text: a, numeric: [label]}", ["'label'", "source.derive"]),
         ("columns: {text: a, label: y, numeric: [y]}", ["is a leak"]),

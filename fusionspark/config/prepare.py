@@ -4,21 +4,51 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from fusionspark.config.section import Names, Section, as_list
+
+
+def _share_or_count(value: float, info: ValidationInfo) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError(
+            f"'split.{info.field_name}': {value:g} is no share (less than 1) and no whole number of rows"
+        )
+    return value
+
+
+#: A share of the rows (less than 1), or a number of rows (1 and more, whole).
+Amount = Annotated[float, Field(ge=0), AfterValidator(_share_or_count)]
 
 
 class Split(Section):
     """How rows are held out."""
 
     by: Literal["hash", "date"] = "hash"
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.2, ge=0, lt=1)
+    validation: Amount = 0.1
+    test: Amount = 0.2
+
+    @property
+    def counted(self) -> bool:
+        """Whether rows are held out by number, not by share."""
+        return self.validation >= 1 or self.test >= 1
+
+    @model_validator(mode="after")
+    def _amounts_agree(self) -> Split:
+        if self.counted and self.by == "date":
+            raise ValueError(
+                "split: numbers of rows cannot be held out by date, as no day is parted; give shares below 1"
+            )
+        if self.counted and any(0 < amount < 1 for amount in (self.validation, self.test)):
+            raise ValueError(
+                f"split: validation = {self.validation:g} and test = {self.test:g} mix a share with a number "
+                "of rows; give two shares below 1, or two numbers of rows"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Split:
-        if self.validation + self.test >= 1:
+        if not self.counted and self.validation + self.test >= 1:
             raise ValueError(
                 f"split: validation + test = {self.validation + self.test:g} leaves no rows to train on; "
                 "their sum must be below 1"

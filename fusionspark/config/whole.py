@@ -58,6 +58,12 @@ class Config(Section):
     def _sections_agree(self) -> Config:
         if self.split.by == "date" and not self.columns.date:
             raise ValueError("split.by is 'date' but columns.date is not set; name the date column there")
+        near = self.prepare.near_duplicates
+        if self.split.counted and near.find and near.keep_together:
+            raise ValueError(
+                "split holds out numbers of rows, which near-duplicates on one side would not let it keep; "
+                "give shares below 1, or set prepare.near_duplicates.keep_together: false"
+            )
         fuse = self.fuse
         if fuse.method != "concat" and not self.columns.label:
             raise ValueError(

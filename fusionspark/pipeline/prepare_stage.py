@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pyspark.ml import PipelineModel
@@ -79,13 +80,15 @@ def _split(ctx: Context, rows: DataFrame, facts: dict[str, Any]) -> DataFrame:
     if ctx.scoring:
         return rows.withColumn(c.SPLIT, F.lit(SCORED))
     split, date = ctx.config.split, ctx.config.columns.date
+    earlier = None if ctx.kept is None else (ctx.kept.stage_facts("prepare") or {}).get("cut")
     if split.by == "hash" or date is None:
         whole = ctx.config.prepare.near_duplicates.keep_together and c.DUPLICATE_GROUP in rows.columns
         together = F.coalesce(c.DUPLICATE_GROUP, c.ROW_ID) if whole else F.col(c.ROW_ID)
-        return splitting.split_by_hash(rows, split, seed=ctx.config.seed, unit=together)
-    kept = None
-    if ctx.kept is not None:
-        kept = splitting.DateCut.from_facts((ctx.kept.stage_facts("prepare") or {})["cut"])
+        by_hash = splitting.hash_cut(rows, split, seed=ctx.config.seed, kept=earlier)
+        if split.counted:
+            facts["cut"] = asdict(by_hash)
+        return splitting.split_by_hash(rows, by_hash, seed=ctx.config.seed, unit=together)
+    kept = None if earlier is None else splitting.DateCut.from_facts(earlier)
     cut = splitting.date_cut(rows, split, date, kept=kept)
     facts["cut"] = cut.facts()
     return splitting.split_by_date(rows, date, cut)

@@ -72,20 +72,63 @@ def date_cut(df: DataFrame, split: Split, date: str, *, kept: DateCut | None = N
     return DateCut(validation_from, test_from, counts[-1][0])
 
 
-def split_by_hash(df: DataFrame, split: Split, *, seed: int, unit: Column | None = None) -> DataFrame:
+@dataclass(frozen=True)
+class HashCut:
+    """Where ``split.by: hash`` cuts: draws of 0 to 1 below ``test`` are test rows, those up to ``validation``
+    validation rows.
+    """
+
+    test: float
+    validation: float
+
+
+def hash_cut(df: DataFrame, split: Split, *, seed: int, kept: Mapping[str, float] | None = None) -> HashCut:
+    """Find the draws at which ``split.by: hash`` cuts; runs a job only where numbers of rows are held out.
+
+    Shares are draws themselves. Numbers are counted off in the order of the draws, so the rows that are held
+    out are exactly so many, the same whatever the partitioning; they change as rows come and go. With
+    ``kept`` (the fields of a cut) that cut stands: what was trained on is never held out.
+
+    Raises
+    ------
+    DataContractError
+        Fewer rows than are to be held out, and one to train on.
+    """
+    if kept is not None:
+        return HashCut(**kept)
+    if not split.counted:
+        return HashCut(split.test, split.test + split.validation)
+    held, rows = int(split.test + split.validation), df.count()
+    if rows <= held:
+        raise DataContractError(
+            "rows to split",
+            f"{rows}, of which split.test and split.validation hold out {held}",
+            allowed=f"at least {held + 1}",
+            remedy="give more rows, or lower split.test and split.validation",
+        )
+    draws = df.select(_draw(seed, F.col(ROW_ID)).alias("draw"))
+
+    def after(count: float) -> float:
+        """The draw that comes after so many."""
+        least = draws.orderBy("draw").limit(int(count) + 1)
+        return float(least.agg(F.max("draw")).collect()[0][0])
+
+    return HashCut(after(split.test), after(split.test + split.validation))
+
+
+def _draw(seed: int, unit: Column) -> Column:
+    # 53 bits fit a double exactly; pmod makes the signed hash non-negative.
+    return F.pmod(F.xxhash64(F.lit(seed), F.lit("split"), unit), F.lit(2**53)) / F.lit(2.0**53)
+
+
+def split_by_hash(df: DataFrame, cut: HashCut, *, seed: int, unit: Column | None = None) -> DataFrame:
     """Add the column ``split``, drawn from a seeded hash of ``row_id``; lazy.
 
-    A row keeps its part whatever other rows come and go. Rows of one ``unit`` (of strings), where it is
-    given, fall into one part, that of the row whose ``row_id`` equals it.
+    Where shares are held out, a row keeps its part whatever other rows come and go. Rows of one ``unit`` (of
+    strings), where it is given, fall into one part, that of the row whose ``row_id`` equals it.
     """
-    unit = F.col(ROW_ID) if unit is None else unit
-    # 53 bits fit a double exactly; pmod makes the signed hash non-negative.
-    draw = F.pmod(F.xxhash64(F.lit(seed), F.lit("split"), unit), F.lit(2**53)) / F.lit(2.0**53)
-    part = (
-        F.when(draw < split.test, TEST)
-        .when(draw < split.test + split.validation, VALIDATION)
-        .otherwise(TRAIN)
-    )
+    draw = _draw(seed, F.col(ROW_ID) if unit is None else unit)
+    part = F.when(draw < cut.test, TEST).when(draw < cut.validation, VALIDATION).otherwise(TRAIN)
     return df.withColumn(SPLIT, part)
 
 

@@ -8,7 +8,7 @@ seconds of Spark over those of the bare processes. Then near-duplicates among al
 taggers on the sentences of tests/data that were marked by hand.
 Lines before the last one are for a reader; the last line is one JSON object.
 
-    python scripts/bench/prepare.py [--rows-en 3000] [--rows-zh 6000] [--repeats 3] [--data ../shared/data]
+    python scripts/bench/prepare.py [--rows-en 15000] [--rows-zh 40000] [--repeats 3] [--data ../shared/data]
 """
 
 from __future__ import annotations
@@ -227,8 +227,8 @@ def near_duplicates(spark, data: Path, folder: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bare", default="")
-    parser.add_argument("--rows-en", type=int, default=3000)
-    parser.add_argument("--rows-zh", type=int, default=6000)
+    parser.add_argument("--rows-en", type=int, default=15_000)
+    parser.add_argument("--rows-zh", type=int, default=40_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     args = parser.parse_args()

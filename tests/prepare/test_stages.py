@@ -1,4 +1,6 @@
 import datetime as dt
+from collections import Counter
+from dataclasses import asdict
 
 import pytest
 from pyspark.ml import PipelineModel
@@ -6,7 +8,7 @@ from pyspark.ml import PipelineModel
 from fusionspark.config import Columns, Prepare, Split
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.prepare.python_steps import together
-from fusionspark.prepare.split import DateCut, date_cut, split_by_date, split_by_hash
+from fusionspark.prepare.split import DateCut, date_cut, hash_cut, split_by_date, split_by_hash
 from fusionspark.prepare.stages import feature_pipeline, text_steps
 from fusionspark.prepare.table_encoder import TableEncoder
 from fusionspark.prepare.vocabulary import WordCounter
@@ -89,7 +91,7 @@ def test_feature_pipeline_is_the_same_for_any_partitioning_and_survives_saving(s
 @pytest.mark.smoke
 def test_hash_split_is_stable_and_has_the_shares_asked_for(spark):
     df = spark.range(4000).selectExpr("cast(id as string) row_id")
-    split = Split(test=0.2, validation=0.1)
+    split = hash_cut(df, Split(test=0.2, validation=0.1), seed=1)
     parts = {r["row_id"]: r["split"] for r in split_by_hash(df, split, seed=1).collect()}
     shares = {p: list(parts.values()).count(p) / 4000 for p in ("train", "validation", "test")}
     assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.02)
@@ -97,6 +99,28 @@ def test_hash_split_is_stable_and_has_the_shares_asked_for(spark):
     assert all(parts[r["row_id"]] == r["split"] for r in half), "a row keeps its part when others go"
     other = {r["row_id"]: r["split"] for r in split_by_hash(df, split, seed=2).collect()}
     assert other != parts
+
+
+def test_hash_split_by_numbers_holds_out_exactly_so_many(spark):
+    df = spark.range(403).selectExpr("cast(id as string) row_id")
+    split = Split(test=101, validation=7)
+
+    def parts(rows, cut):
+        return {r["row_id"]: r["split"] for r in split_by_hash(rows, cut, seed=1).collect()}
+
+    cut = hash_cut(df, split, seed=1)
+    found = parts(df, cut)
+    assert Counter(found.values()) == {"test": 101, "validation": 7, "train": 295}
+    assert hash_cut(df.repartition(5), split, seed=1) == cut
+    assert Counter(parts(df, hash_cut(df, split, seed=2)).values()) == Counter(found.values())
+    assert parts(df, hash_cut(df, split, seed=2)) != found
+    none = hash_cut(df, Split(test=402, validation=0), seed=1)
+    assert Counter(parts(df, none).values()) == {"test": 402, "train": 1}
+    fewer = df.where("cast(row_id as int) % 2 = 0")
+    kept = hash_cut(fewer, split, seed=1, kept=asdict(cut))
+    assert parts(fewer, kept).items() <= found.items(), "a kept cut leaves every row its part"
+    with pytest.raises(DataContractError, match=r"403, of which .* hold out 403"):
+        hash_cut(df, Split(test=400, validation=3), seed=1)
 
 
 def test_date_split_never_parts_a_day_and_tests_on_the_latest(spark):

@@ -17,6 +17,25 @@ def test_what_jieba_tags_in_universal_terms():
     assert universal_tags([], []) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "tags", "universal"),
+    [
+        ("这 是 什么 书", "r v r n", "PRON AUX DET NOUN"),
+        ("没有 去 ， 没有 书", "v v x v n", "ADV VERB PUNCT VERB NOUN"),
+        ("用 了 手机 ， 用 手机 买", "p ul n x p n v", "VERB AUX NOUN PUNCT ADP NOUN VERB"),
+        ("以后 再 来 。 三天 以后", "f d v x m f", "NOUN ADV VERB PUNCT NUM ADP"),
+        (
+            "每天 早上 ， 每家 店 ， 这里 人 多",
+            "r t x r n x r n a",
+            "NOUN NOUN PUNCT DET NOUN PUNCT PRON NOUN ADJ",
+        ),
+        ("怎么 离 酒店 有点 远", "r v n n a", "ADV ADP NOUN ADV ADJ"),
+    ],
+)
+def test_what_words_around_say_of_a_chinese_word(words, tags, universal):
+    assert universal_tags(words.split(), tags.split()) == universal.split()
+
+
 def test_shares_are_in_the_order_of_the_tags_and_zero_without_words():
     shares = dict(zip(UNIVERSAL_TAGS, tag_shares(["NOUN", "VERB", "NOUN", "PUNCT"]), strict=True))
     assert {tag: part for tag, part in shares.items() if part} == {"NOUN": 0.5, "VERB": 0.25, "PUNCT": 0.25}

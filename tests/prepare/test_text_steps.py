@@ -13,7 +13,7 @@ from fusionspark.config import Columns, Prepare, Split
 from fusionspark.errors import ConfigError
 from fusionspark.pipeline.text_facts import text_facts
 from fusionspark.prepare.python_steps import together
-from fusionspark.prepare.split import split_by_hash
+from fusionspark.prepare.split import hash_cut, split_by_hash
 from fusionspark.prepare.stages import feature_pipeline, text_steps
 from fusionspark.prepare.text_stages import LanguageDetector, LengthCounter, SentenceSplitter, TextCleaner
 from fusionspark.prepare.universal_pos import UNIVERSAL_TAGS
@@ -130,8 +130,9 @@ def test_an_empty_table_passes(spark, reviews):
 
 def test_a_unit_falls_into_the_part_of_the_row_that_it_is_named_after(spark):
     df = spark.range(300).selectExpr("cast(id as string) row_id", "cast(id % 50 as string) unit")
-    alone = {r["row_id"]: r["split"] for r in split_by_hash(df, Split(), seed=1).collect()}
-    parts = split_by_hash(df, Split(), seed=1, unit=F.col("unit")).collect()
+    cut = hash_cut(df, Split(), seed=1)
+    alone = {r["row_id"]: r["split"] for r in split_by_hash(df, cut, seed=1).collect()}
+    parts = split_by_hash(df, cut, seed=1, unit=F.col("unit")).collect()
     assert all(row["split"] == alone[row["unit"]] for row in parts)
 
 
