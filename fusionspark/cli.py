@@ -1,4 +1,4 @@
-"""The command line: ``fusionspark run | replay | score | rules | check | plan | explain | report | ...``."""
+"""The command line: ``fusionspark run | replay | score | stream | rules | check | plan | explain | ...``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from fusionspark.run_dates import check_run_date, today
 from fusionspark.run_log import opened
 from fusionspark.session import open_session
 from fusionspark.store_command import store_app
+from fusionspark.stream.command import stream_command
 
 app = typer.Typer(
     add_completion=False,
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Fuse language-model features of text with structured columns on Spark, and mine the result.",
 )
 app.add_typer(store_app, name="store")
+app.command("stream")(stream_command)
 #: Figures and paths go to standard output; progress and errors to standard error.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -319,7 +321,7 @@ def _figures(manifest: dict[str, Any]) -> None:
             f"texts: {represent['texts']}, {represent['encoded']} encoded, {represent['tokens']} tokens, "
             f"{represent['truncated']} truncated, {represent['model_loads']} model loads"
         )
-    measured = manifest["classify"]
+    measured = manifest.get("classify", {})
     if any(TEST in splits for splits in measured.values()):
         table = Table(
             "algorithm", "accuracy", "macro-F1", "ROC-AUC", "accuracy on train", title="Held-out test rows"
@@ -331,9 +333,11 @@ def _figures(manifest: dict[str, Any]) -> None:
             table.add_row(name + star, *["-" if f is None else f"{f:.3f}" for f in figures])
         out.print(table)
         out.print("* best on the validation rows")
-    silhouette = manifest["cluster"]["silhouette"]
-    shown = "undefined" if silhouette is None else f"{silhouette:.3f}"
-    out.print(f"clusters: {manifest['cluster']['k']}, silhouette {shown}")
+    # A score in one pass has predictions alone.
+    if "cluster" in manifest:
+        silhouette = manifest["cluster"]["silhouette"]
+        shown = "undefined" if silhouette is None else f"{silhouette:.3f}"
+        out.print(f"clusters: {manifest['cluster']['k']}, silhouette {shown}")
 
 
 def _paths(spark: Any, folder: str) -> None:
@@ -341,7 +345,8 @@ def _paths(spark: Any, folder: str) -> None:
 
     files = Files(spark)
     for name in ("report.html", "run.json"):
-        out.print(files.absolute(f"{folder}/{name}"), markup=False)
+        if files.exists(f"{folder}/{name}"):
+            out.print(files.absolute(f"{folder}/{name}"), markup=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

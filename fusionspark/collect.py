@@ -28,7 +28,7 @@ _PICTURE_FILES = "*.{png,PNG,jpg,JPG,jpeg,JPEG,gif,GIF,bmp,BMP,webp,WEBP,tif,TIF
 _CONTENT = "__content"
 _RAW_ID = "__raw_id"
 #: Before the name of a column: its value in the source, where `Source.derive` replaced it.
-_AS_READ = "__as_read_"
+AS_READ = "__as_read_"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def open_as_is(spark: SparkSession, source: Source) -> DataFrame:
     except (AnalysisException, IllegalArgumentException, Py4JJavaError) as error:
         raise ConfigError(
             f"source {place!r}",
-            f"cannot be opened as {source.format} ({_first_line(error)})",
+            f"cannot be opened as {source.format} ({first_line(error)})",
             remedy="check source.path, source.format and source.options",
         ) from None
 
@@ -96,7 +96,7 @@ def derive(df: DataFrame, source: Source, *, keep: bool = False) -> DataFrame:
     """Add derived columns; ``keep`` leaves the values they replace beside them, for `collect`."""
     for name in source.derive if keep else ():
         if name in df.columns:
-            df = df.withColumn(f"{_AS_READ}{name}", F.col(f"`{name}`"))
+            df = df.withColumn(f"{AS_READ}{name}", F.col(f"`{name}`"))
     for name, expression in source.derive.items():
         try:
             df = df.withColumn(name, F.expr(expression))
@@ -120,7 +120,8 @@ def place_of(source: Source) -> str:
     return str(without_user_info(source.path) if source.path is not None else f"format {source.format!r}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of what Spark says of an error, without credentials."""
     said = str(getattr(error, "java_exception", None) or error).strip()
     return without_user_info(said.splitlines()[0].rstrip(".")) if said else type(error).__name__
 
@@ -129,7 +130,7 @@ def unreadable(source: Source, error: Exception) -> DataContractError:
     """Say which source could not be read to its end: a torn file, or a value that an expression fails on."""
     return DataContractError(
         f"source {place_of(source)!r}",
-        f"a row cannot be read ({_first_line(error)})",
+        f"a row cannot be read ({first_line(error)})",
         allowed="whole files, and values that source.derive and source.where can work with",
         remedy="mend the file, or let the expression give null (try_cast, try_divide, try_to_date)",
     )
@@ -138,14 +139,14 @@ def unreadable(source: Source, error: Exception) -> DataContractError:
 def _unusable(key: str, expression: str, df: DataFrame, error: Exception) -> ConfigError:
     return ConfigError(
         f"key {key!r}",
-        f"{expression!r} cannot be used on the source ({_first_line(error)})",
+        f"{expression!r} cannot be used on the source ({first_line(error)})",
         allowed=f"Spark SQL over the columns {', '.join(_own(df))}",
         remedy="mend the expression",
     )
 
 
 def _own(df: DataFrame) -> list[str]:
-    return [name for name in df.columns if not name.startswith(_AS_READ)]
+    return [name for name in df.columns if not name.startswith(AS_READ)]
 
 
 def check_columns(
@@ -343,7 +344,7 @@ def collect(
         F.to_json(
             F.struct(
                 *[
-                    at(f"{_AS_READ}{name}" if f"{_AS_READ}{name}" in df.columns else name).alias(name)
+                    at(f"{AS_READ}{name}" if f"{AS_READ}{name}" in df.columns else name).alias(name)
                     for name in own
                 ]
             )

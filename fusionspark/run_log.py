@@ -25,7 +25,17 @@ _METRICS = {
     "stage_rows": ("gauge", "Rows that came through each stage."),
     "rows": ("gauge", "Rows in, out and in quarantine."),
     "texts": ("gauge", "Texts that were encoded, and texts whose vectors were stored."),
+    "stream_batches": ("counter", "Batches that this process has published."),
+    "stream_rows": ("counter", "Rows in, out and in quarantine, of those batches."),
+    "stream_batch_timestamp_seconds": ("gauge", "When the last batch was published, in seconds since 1970."),
+    "stream_latency_seconds": ("gauge", "From landing to output, of the rows that came last."),
+    "stream_lag_seconds": ("gauge", "How long the oldest rows of the last batch had waited when it began."),
+    "stream_models": ("gauge", "1, with the run date of the models in use."),
 }
+
+
+#: Metric -> (labels, value) of its samples.
+_Values = dict[str, list[tuple[dict[str, str], float]]]
 
 
 class RunLog:
@@ -44,13 +54,17 @@ class RunLog:
         self._settings = settings
         self._who = {"run_id": self.run_id, "command": command, "title": title, "run_date": run_date}
         self._stages: dict[str, Mapping[str, Any]] = {}
+        self._batch: Mapping[str, Any] | None = None
         self._started = time.monotonic()
         self.manifest: Mapping[str, Any] | None = None
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Append one line; an event of a stage also becomes metrics."""
+        """Append one line; an event of a stage also becomes metrics, one of a batch at once."""
         if event.get("event") == "stage":
             self._stages[event["stage"]] = event
+        if event.get("event") == "batch":
+            self._batch = event
+            self._write_metrics(_of_batch(event))
         if not self._settings.file:
             return
         now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds")
@@ -67,11 +81,10 @@ class RunLog:
         if self.manifest is not None:
             said |= {"rows": self.manifest["rows"], "best": self.manifest.get("best")}
         self.note(said)
-        if self._settings.metrics:
-            _replace(Path(self._settings.metrics), self._exposition(exit_code, seconds))
+        self._write_metrics(self._of_command(exit_code, seconds))
 
-    def _exposition(self, exit_code: int, seconds: float) -> str:
-        values: dict[str, list[tuple[dict[str, str], float]]] = {
+    def _of_command(self, exit_code: int, seconds: float) -> _Values:
+        values: _Values = {
             "success": [({}, float(exit_code == 0))],
             "exit_code": [({}, exit_code)],
             "end_timestamp_seconds": [({}, round(time.time(), 3))],
@@ -87,6 +100,13 @@ class RunLog:
             values["rows"] = [({"kind": kind}, rows) for kind, rows in self.manifest["rows"].items()]
             done = self.manifest.get("represent") or {}
             values["texts"] = [({"kind": kind}, done[kind]) for kind in ("encoded", "reused") if kind in done]
+        return values | (_of_batch(self._batch) if self._batch else {})
+
+    def _write_metrics(self, values: _Values) -> None:
+        if self._settings.metrics:
+            _replace(Path(self._settings.metrics), self._exposition(values))
+
+    def _exposition(self, values: _Values) -> str:
         common = {"title": self._who["title"], "command": self._who["command"]}
         lines = []
         for name, samples in values.items():
@@ -97,6 +117,19 @@ class RunLog:
                 inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in {**common, **labels}.items())
                 lines.append(f"fusionspark_{name}{{{inside}}} {value}")
         return "\n".join(lines) + "\n"
+
+
+def _of_batch(event: Mapping[str, Any]) -> _Values:
+    total, latency = event["total"], event["latency"]
+    quantiles = (("0.5", latency["p50"]), ("0.99", latency["p99"]))
+    return {
+        "stream_batches": [({}, total["batches"])],
+        "stream_rows": [({"kind": kind}, total[kind]) for kind in ("in", "out", "quarantined")],
+        "stream_batch_timestamp_seconds": [({}, round(time.time(), 3))],
+        "stream_latency_seconds": [({"quantile": q}, value) for q, value in quantiles if value is not None],
+        "stream_lag_seconds": [({}, event["lag"])],
+        "stream_models": [({"run_date": event["models_of"]}, 1)],
+    }
 
 
 def _escaped(value: str) -> str:

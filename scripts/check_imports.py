@@ -30,8 +30,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("picks", "contract"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),
     ("pipeline",),
-    ("store_command",),
-    ("stream", "cli", "__main__"),
+    ("store_command", "stream"),
+    ("cli", "__main__"),
 )
 # Arrows between units of one layer that were agreed on, each with its reason.
 AGREED = {

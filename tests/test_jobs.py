@@ -34,12 +34,13 @@ def test_there_is_one_job_a_stage_and_one_for_the_whole() -> None:
         "replay",
         "rules",
         "score",
+        "stream",
         "tune",
         *columns.STAGES,
     }
 
 
-@pytest.mark.parametrize("job", ["run", "replay", "rules", "score", "tune"])
+@pytest.mark.parametrize("job", ["run", "replay", "rules", "score", "stream", "tune"])
 def test_a_command_as_a_job(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert arguments_given_by(job, monkeypatch) == [job, "conf/demo.yaml", "--set", "output=o"]
 

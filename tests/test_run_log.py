@@ -62,6 +62,31 @@ def test_metrics_have_rows_and_texts(tmp_path: Path) -> None:
     assert samples[f"fusionspark_success{{{both}}}"] == "1.0"
 
 
+def test_metrics_of_a_stream_are_there_after_each_batch(tmp_path: Path) -> None:
+    event = {
+        "event": "batch", "batch": 4, "rows": {"in": 9, "out": 8, "quarantined": 1}, "seconds": 1.0,
+        "lag": 0.5,
+        "latency": {"p50": 1.25, "p99": 3.5}, "models_of": "2026-01-31",
+        "total": {"batches": 2, "in": 19, "out": 18, "quarantined": 1},
+    }  # fmt: skip
+    with opened(Log(metrics=str(tmp_path / "run.prom")), "stream", "Moods", "2026-02-01") as log:
+        log.note(event)
+        while_it_runs = (tmp_path / "run.prom").read_text("utf-8")
+    both = 'title="Moods",command="stream"'
+    for line in (
+        f'fusionspark_stream_latency_seconds{{{both},quantile="0.5"}} 1.25',
+        f'fusionspark_stream_latency_seconds{{{both},quantile="0.99"}} 3.5',
+        f'fusionspark_stream_rows{{{both},kind="out"}} 18',
+        f"fusionspark_stream_batches{{{both}}} 2",
+        f"fusionspark_stream_lag_seconds{{{both}}} 0.5",
+        f'fusionspark_stream_models{{{both},run_date="2026-01-31"}} 1',
+    ):
+        assert line in while_it_runs.splitlines()
+        assert line in (tmp_path / "run.prom").read_text("utf-8").splitlines()
+    assert "# TYPE fusionspark_stream_rows counter" in while_it_runs
+    assert "fusionspark_success" not in while_it_runs, "it has not ended"
+
+
 def test_a_folder_that_is_not_there_is_named_before_anything_runs(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=r"log\.metrics.*nowhere"),

@@ -19,6 +19,7 @@ from fusionspark.config.plan import Plan
 from fusionspark.config.prepare import Prepare, Split
 from fusionspark.config.report import Report
 from fusionspark.config.represent import SPEED_ONLY, Represent, Store
+from fusionspark.config.score import Score, Stream
 from fusionspark.config.section import Section
 from fusionspark.config.source import Drift, Source
 from fusionspark.config.tune import Tune
@@ -49,6 +50,8 @@ class Config(Section):
     fuse: Fuse = Fuse()
     mine: Mine = Mine()
     report: Report = Report()
+    score: Score = Score()
+    stream: Stream = Stream()
     plan: Plan = Plan()
     log: Log = Log()
     tune: Tune = Tune()
@@ -99,11 +102,13 @@ class Config(Section):
     def redacted(self) -> dict[str, Any]:
         """The configuration as plain data in which no credential can be read."""
         data = self.model_dump()
-        data["source"]["options"] = {
-            key: REDACTED if is_credential(key) else without_user_info(value)
-            for key, value in self.source.options.items()
-        }
-        data["source"]["path"] = without_user_info(self.source.path)
+        for section, place in (("source", self.source), ("stream", self.stream)):
+            data[section]["options"] = {
+                key: REDACTED if is_credential(key) else without_user_info(value)
+                for key, value in place.options.items()
+            }
+            data[section]["path"] = without_user_info(place.path)
+        data["stream"]["output"] = without_user_info(self.stream.output)
         data["output"] = without_user_info(self.output)
         data["store"]["path"] = without_user_info(self.store.path)
         data["report"]["mlflow"]["uri"] = without_user_info(self.report.mlflow.uri)

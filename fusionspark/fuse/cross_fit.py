@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusionspark.fuse.softmax import PENALTIES, Softmax, fit_softmax, log_loss
+from fusionspark.fuse.vector_rows import columns_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -61,6 +62,30 @@ class BlockModels:
         weights = _unpacked(value["weights"]).reshape(models, classes, width)
         bias = _unpacked(value["bias"]).reshape(models, classes)
         return cls(value["block"], value["start"], value["end"], value["penalty"], weights, bias)
+
+
+@dataclass(frozen=True)
+class StackSays:
+    """What the second level of a stack reads of each row.
+
+    Parameters
+    ----------
+    blocks : tuple of BlockModels
+    kept : tuple of (start, end)
+        Slices of the joined vector that go on as they are.
+    """
+
+    blocks: tuple[BlockModels, ...]
+    kept: tuple[tuple[int, int], ...]
+
+    def __call__(self, rows: Any, folds: Ints) -> npt.NDArray[np.float64]:
+        """Log-probabilities of each block, then the kept columns; ``rows`` is a CSR matrix."""
+        said = [
+            block.log_probabilities(columns_of(rows, [(block.start, block.end)]), folds)
+            for block in self.blocks
+        ]
+        said += [rows[:, start:end].toarray().astype(np.float64) for start, end in self.kept]
+        return np.hstack(said)
 
 
 def _packed(values: npt.NDArray[np.float32]) -> str:

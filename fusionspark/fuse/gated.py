@@ -25,7 +25,7 @@ from fusionspark.columns import ANSWER, FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.files import Files
 from fusionspark.fuse.block_layout import layout_of
-from fusionspark.fuse.gated_network import NetworkSpec
+from fusionspark.fuse.gated_network import NetworkSays, NetworkSpec
 from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
 from fusionspark.fuse.row_files import CLASS, HELD_OUT, shares
 from fusionspark.fuse.shared_params import HasLabels
@@ -277,24 +277,18 @@ class GatedFuserModel(Model, _GatedParams, MLReadable["GatedFuserModel"], MLWrit
         """Slice of the hidden layer in the output: all of it."""
         return {"hidden layer": (0, self.spec.hidden if self.spec else 0)}
 
+    def sayer(self) -> NetworkSays:
+        """Plain function (CSR matrix of joined vectors) -> array of probabilities, then hidden units."""
+        assert self.spec is not None
+        return NetworkSays(self.spec, self.weights)
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         from pyspark.ml.functions import array_to_vector
         from pyspark.sql import functions as F
 
-        spec, weights = self.spec, self.weights
+        spec = self.spec
         assert spec is not None
-
-        def say(rows: Any) -> Any:
-            import numpy as np
-            import torch
-
-            from fusionspark.fuse.gated_network import answer, load
-
-            torch.set_num_threads(1)
-            probabilities, hidden = answer(load(spec, weights), rows)
-            return np.hstack([probabilities, hidden]).astype(np.float64)
-
-        said, both = vector_function(say), f"{self.uid}__both"
+        said, both = vector_function(self.sayer()), f"{self.uid}__both"
         metadata = {
             "ml_attr": {"num_attrs": spec.hidden},
             "layout": [f"hidden layer:0:{spec.hidden}:1.0"],

@@ -217,3 +217,25 @@ def answer(network: Any, rows: Any) -> tuple[Any, Any]:
             probabilities.append(torch.softmax(logits, dim=1).numpy())
             hidden.append(units.numpy())
     return np.vstack(probabilities), np.vstack(hidden)
+
+
+@dataclass(frozen=True)
+class NetworkSays:
+    """The network as a function; it is loaded once a process.
+
+    Parameters
+    ----------
+    weights : bytes
+        A safetensors file.
+    """
+
+    spec: NetworkSpec
+    weights: bytes
+
+    def __call__(self, rows: Any) -> npt.NDArray[np.float64]:
+        """Probabilities of each row (dense or CSR), then its hidden units."""
+        import torch
+
+        # Spark runs as many tasks as there are cores.
+        torch.set_num_threads(1)
+        return np.hstack(answer(load(self.spec, self.weights), rows)).astype(np.float64)

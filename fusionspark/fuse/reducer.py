@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -140,13 +141,18 @@ class BlockReducerModel(Model, _ReducerParams, DefaultParamsReadable, DefaultPar
         self._setDefault(method="pca", k=64, seed=42)
         self._set(matrix=matrix)
 
+    @property
+    def components(self) -> npt.NDArray[np.float64]:
+        """The learnt matrix, one row a dimension that is left."""
+        return np.array(json.loads(self.getOrDefault(self.matrix)), dtype=np.float64)
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         from pyspark.ml.functions import vector_to_array
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.functions import pandas_udf
 
         name = self.getInputCol()
-        matrix = np.array(json.loads(self.getOrDefault(self.matrix)), dtype=np.float64)
+        matrix = self.components
 
         def reduce(block: pd.Series) -> pd.Series:
             import pandas as pd

@@ -23,7 +23,7 @@ from pyspark.ml.util import (
 from fusionspark.columns import FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.errors import ConfigError
 from fusionspark.fuse.block_layout import layout_of
-from fusionspark.fuse.cross_fit import BlockModels
+from fusionspark.fuse.cross_fit import BlockModels, StackSays
 from fusionspark.fuse.folds import FOLD_BY, fold_column, time_bounds
 from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
 from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
@@ -31,7 +31,7 @@ from fusionspark.fuse.vector_rows import parts, vector_function
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 #: Rows of one fit at most: all rows of a block meet in one task.
 MOST_ROWS = 200_000
@@ -270,13 +270,20 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
             at += end - start
         return found
 
+    def fold(self) -> Column:
+        """Fold of each row, whose models answer for it."""
+        return fold_column(
+            self.getFoldBy(), self.getFoldCol(), self.getNumFolds(), self.getSeed(), self.bounds
+        )
+
+    def sayer(self) -> StackSays:
+        """Plain function (CSR matrix of joined vectors, folds) -> array of the output."""
+        return StackSays(tuple(self.blocks), tuple(self.kept.values()))
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         from pyspark.ml.functions import array_to_vector
 
-        fold = fold_column(
-            self.getFoldBy(), self.getFoldCol(), self.getNumFolds(), self.getSeed(), self.bounds
-        )
-        said = _sayer(self.blocks, list(self.kept.values()))
+        said = vector_function(self.sayer())
         size, indices, values = parts(self.getFeaturesCol())
         metadata = {
             "ml_attr": {"num_attrs": max((end for _, end in self.layout.values()), default=0)},
@@ -284,7 +291,9 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
         }
         return dataset.withColumn(
             self.getOutputCol(),
-            array_to_vector(said(size, indices, values, fold)).alias(self.getOutputCol(), metadata=metadata),
+            array_to_vector(said(size, indices, values, self.fold())).alias(
+                self.getOutputCol(), metadata=metadata
+            ),
         )
 
     def write(self) -> MLWriter:
@@ -295,23 +304,6 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
     def read(cls) -> MLReader[StackerModel]:
         """Return a reader of saved models."""
         return _StackerReader()
-
-
-def _sayer(blocks: list[BlockModels], kept: list[tuple[int, int]]) -> Any:
-    """Return the column function (size, indices, values, fold) -> array<double>."""
-
-    def say(rows: Any, folds: Any) -> Any:
-        import numpy as np
-
-        from fusionspark.fuse.vector_rows import columns_of
-
-        said = [
-            block.log_probabilities(columns_of(rows, [(block.start, block.end)]), folds) for block in blocks
-        ]
-        said += [rows[:, start:end].toarray().astype(np.float64) for start, end in kept]
-        return np.hstack(said)
-
-    return vector_function(say)
 
 
 class _StackerWriter(MLWriter):

@@ -53,18 +53,19 @@ def as_columns(
     }
     found |= {name: table.column(name).to_pylist() for name in values}
     if vectors is not None:
-        found[vectors] = _matrix(table.column(vectors))
+        found[vectors] = vector_matrix(table.column(vectors))
     return found
 
 
-def _matrix(column: Any) -> Any:
+def vector_matrix(column: Any, dtype: type[Any] = np.float32) -> Any:
+    """A column of lists as one array, rows x width; see `as_columns`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     lengths = np.asarray(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False))
     width = int(lengths[lengths > 0][0]) if (lengths > 0).any() else 0
-    matrix = np.full((len(lengths), width), np.nan, dtype=np.float32)
+    matrix = np.full((len(lengths), width), np.nan, dtype=dtype)
     there = lengths == width
     if width:
         matrix[there] = _rectangle(array.filter(pa.array(there)))

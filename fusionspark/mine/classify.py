@@ -113,12 +113,22 @@ class Classifier:
 
     def answer(self, features: DataFrame, name: str) -> DataFrame:
         """Add the answer to each row as a struct ``name`` of algorithm, prediction and scores; lazy."""
-        scored = self._scored(features)
-        names = F.array(*[F.lit(label) for label in self.labels])
-        scores, place = F.col(_RAW), F.col(_PREDICTED).cast("int") + 1
+        held = [F.col(f"`{column}`") for column in features.columns]
+        return self.answer_to(self._scored(features), _RAW, name).select(*held, name)
+
+    def answer_to(self, scored: DataFrame, raw: str, name: str) -> DataFrame:
+        """Add the answer to rows that have their raw scores already; see `answer`.
+
+        Parameters
+        ----------
+        raw : str
+            Array of one score a class: probabilities where the algorithm has some, else margins.
+        """
+        names, scores = F.array(*[F.lit(label) for label in self.labels]), F.col(raw)
         if self.calibration is not None:
-            scored = scored.withColumn(_RAW, self.calibration.apply(scores, self.algorithm not in MARGINS))
-            place = F.expr(f"cast(array_position({_RAW}, array_max({_RAW})) as int)")
+            scored = scored.withColumn(raw, self.calibration.apply(scores, self.algorithm not in MARGINS))
+        # As SQL: the function takes no column as value before Spark 4.
+        place = F.expr(f"cast(array_position({raw}, array_max({raw})) as int)")
         if self.costs is not None:
             place = calibrating.cheapest(scores, self.costs) + 1
         found = F.struct(
@@ -126,8 +136,7 @@ class Classifier:
             F.element_at(names, place).alias(PREDICTION),
             F.map_from_arrays(names, scores).alias(SCORES),
         )
-        held = [F.col(f"`{column}`") for column in features.columns]
-        return scored.select(*held, found.alias(name))
+        return scored.withColumn(name, found)
 
     def _scored(self, features: DataFrame) -> DataFrame:
         """The rows with the array of raw scores, probabilities where the algorithm has some."""
@@ -227,8 +236,29 @@ def predictions(classifiers: Sequence[Classifier], features: DataFrame) -> DataF
     names = [f"__answer_{i}" for i in range(len(classifiers))]
     for one, name in zip(classifiers, names, strict=True):
         out = one.answer(out, name)
+    return _spread(out, names)
+
+
+def predictions_of(classifiers: Mapping[str, Classifier], scored: DataFrame) -> DataFrame:
+    """The same as `predictions`, of rows that have the raw scores of each classifier; lazy.
+
+    Parameters
+    ----------
+    classifiers : mapping of str to Classifier
+        Column of raw scores -> classifier.
+    scored : DataFrame
+        row_id, split, label and those columns.
+    """
+    names = [f"__answer_{i}" for i in range(len(classifiers))]
+    for (raw, one), name in zip(classifiers.items(), names, strict=True):
+        scored = one.answer_to(scored, raw, name)
+    return _spread(scored, names)
+
+
+def _spread(answered: DataFrame, names: Sequence[str]) -> DataFrame:
+    """One row of `columns.PREDICTIONS_DDL` for each of the structs ``names`` of a row."""
     each = F.inline(F.array(*[F.col(name) for name in names]))
-    return out.select(ROW_ID, SPLIT, LABEL, each)
+    return answered.select(ROW_ID, SPLIT, LABEL, each)
 
 
 def _check_classes(indexed: DataFrame, labels: Sequence[str]) -> dict[str, int]:

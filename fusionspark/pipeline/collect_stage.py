@@ -75,7 +75,7 @@ def collect(ctx: Context) -> dict[str, Any]:
             raise collecting.unreadable(config.source, error) from error
         rows_in = shape.pop("rows")
         if not rows_in:
-            raise _no_rows(ctx.spark, picked, run_date)
+            raise no_rows(ctx.spark, picked, run_date)
         raise_where_broken(held, repr(collecting.place_of(config.source)))
         schema = _drift(ctx, shape)
         rows = ctx.run.write_counted(found.rows, c.COLLECTED, rows=F.count("*"))[1]["rows"]
@@ -105,7 +105,8 @@ def collect(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _no_rows(spark: SparkSession, source: Source, run_date: str) -> DataContractError:
+def no_rows(spark: SparkSession, source: Source, run_date: str) -> DataContractError:
+    """Say that a run date picks no rows, and which days near it have some."""
     of_days, checked = "", ["source.path", "source.where"]
     if source.date_column is not None:
         near = picks.nearest_days(collecting.read_source(spark, source), source, run_date)

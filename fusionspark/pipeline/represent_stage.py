@@ -49,7 +49,7 @@ def _texts(ctx: Context) -> tuple[dict[str, Any], DataFrame | None]:
     engine = resolve_auto(replace(engine, precision=decision.precision))
     store = store_of(ctx.spark, ctx.config, engine)
     digest = store.space.model_digest
-    _same_model(ctx, digest)
+    same_model(ctx, digest)
     encoding = Encoding(
         engine,
         counters_accumulator(ctx.spark),
@@ -108,7 +108,7 @@ def _store_facts(store: EmbeddingStore, distance: float | None) -> dict[str, Any
     }
 
 
-def _same_model(ctx: Context, digest: str) -> None:
+def same_model(ctx: Context, digest: str) -> None:
     """Classifiers see the geometry of one model; vectors of another would be scored as noise."""
     trained = ctx.kept.manifest().get("represent") if ctx.kept else None
     if trained and trained["model_digest"] != digest:

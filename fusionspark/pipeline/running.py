@@ -16,7 +16,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
-from fusionspark.pipeline import retrain, schema_drift, track
+from fusionspark.pipeline import one_pass, retrain, schema_drift, track
 from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.collect_stage import open_source, source_fingerprint
 from fusionspark.pipeline.context import Context, check_quarantine, nothing_noted, said_when_full
@@ -169,7 +169,8 @@ def score(
 ) -> dict[str, Any]:
     """Apply the models of the newest published run to the rows of the source; labels are not needed.
 
-    Results go to ``<output>/scores/<run-date>/``, laid out like a run.
+    Results go to ``<output>/scores/<run-date>/``, laid out like a run; with ``score.passes: one`` only the
+    tables `predictions` and `quarantine` and run.json, without a page (see `fusionspark.pipeline.one_pass`).
 
     Raises
     ------
@@ -189,13 +190,32 @@ def score(
     home = RunFolder(spark, f"{config.output}/scores", check_run_date(run_date), config.table_format)
     with only_run(home, say) as lock:
         ctx = Context(spark, config, home.new_attempt(), kept, scoring=True, note=note)
-        for stage in c.STAGES:
+        one, passes = _passes(ctx, say)
+        extra = {"config_digest": config.digest(), "models_of": kept.run_date, "passes": passes}
+        if one is not None:
             lock.confirm()
-            _run_stage(ctx, stage, say)
-        lock.confirm()
-        manifest = publish(ctx, {"config_digest": config.digest(), "models_of": kept.run_date})
+            manifest = one_pass.write_manifest(ctx, one, extra)
+            say(f"one pass: {manifest['rows']['out']} rows, {manifest['seconds']:.1f} s")
+        else:
+            for stage in c.STAGES:
+                lock.confirm()
+                _run_stage(ctx, stage, say)
+            lock.confirm()
+            manifest = publish(ctx, extra)
         tidy(home)
         return manifest
+
+
+def _passes(ctx: Context, say: Callable[[str], None]) -> tuple[one_pass.OnePass | None, dict[str, Any]]:
+    """Load the models for one pass where that is asked for and possible; and what run.json says of it."""
+    asked = ctx.config.score.passes
+    if asked == "staged":
+        return None, {"asked": asked, "used": asked}
+    try:
+        return one_pass.OnePass.load(ctx), {"asked": asked, "used": asked}
+    except ConfigError as error:
+        say(f"score.passes is one, and the staged way is taken: {error}")
+        return None, {"asked": asked, "used": "staged", "why": str(error)}
 
 
 def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:

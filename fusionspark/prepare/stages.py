@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pyspark.ml import Estimator, Pipeline, Transformer
@@ -179,3 +180,9 @@ def _table_stages(
         joined = f"concat({', '.join([_TABLE, *blocks])})"
         stages.append(SQLTransformer(statement=f"SELECT *, {joined} AS {TABLE_BLOCK} FROM __THIS__"))
     return stages
+
+
+def parted(stages: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Fitted stages of `feature_pipeline` in two: those of the words, and those of the structured columns."""
+    words = next((i for i, stage in enumerate(stages, 1) if isinstance(stage, Normalizer)), 0)
+    return list(stages[:words]), list(stages[words:])
