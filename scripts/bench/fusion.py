@@ -52,6 +52,8 @@ from fusionspark.session import open_session  # noqa: E402
 from fusionspark.tables import RunFolder, ordered_for_fit  # noqa: E402
 
 DATE = "2026-01-31"
+#: Parts that rows are dealt into, each held out once; with --folds only the first ones are measured.
+FOLDS = 5
 #: Share of the training rows that choose the method of a fold.
 CHOOSING = 0.05
 #: Words and pairs of words; base.yaml's 2,000 words are for small tables.
@@ -111,7 +113,7 @@ def folds_of(name: str, prepared: DataFrame, wanted: int) -> list[pd.DataFrame]:
         else:
             # Stratified: the rows of each label are dealt out one after the other.
             dealt = rows.iloc[order].groupby(c.LABEL).cumcount().reindex(rows.index)
-            test = np.flatnonzero(dealt % wanted == fold)
+            test = np.flatnonzero(dealt % FOLDS == fold)
         split = np.full(len(rows), c.TRAIN, dtype=object)
         split[np.random.default_rng(fold + 1).random(len(rows)) < CHOOSING] = c.VALIDATION
         split[test] = c.TEST
@@ -198,7 +200,7 @@ def measured_fold(ctx: Context, methods: list[str], metas: list[str], name: str)
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", required=True, choices=list(FLOORS), dest="name")
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--methods", default="concat,stack,gated")
     parser.add_argument("--metas", default="logistic_regression,xgboost")
