@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-#: Share of the texts above which a term says nothing of any of them.
-MOST_COMMON = 0.4
+#: A term says something of a group where the share of its texts with it is so many times that of the others.
+DISTINCT = 1.5
 #: Terms that are looked at, the most frequent ones.
 CANDIDATES = 5000
 #: Least normalised pointwise mutual information of two words that make a phrase.
@@ -51,52 +52,95 @@ def terms_of(tokens: Sequence[str]) -> set[str]:
     return words | {f"{one} {two}" for one, two, a, b in pairs if a and b and one != two}
 
 
-def describing_terms(
-    texts: Sequence[Sequence[str]], groups: Any, *, least: int, each: int
-) -> dict[int, list[str]]:
-    """The terms of each group of texts by class-based TF-IDF (Grootendorst 2022, arXiv:2203.05794).
+@dataclass(frozen=True)
+class TermWeights:
+    """How well each term tells a group of texts from the others.
+
+    ``weights`` is groups x terms; ``found`` the sparse matrix texts x terms of ones; ``size`` the texts of
+    each term.
+    """
+
+    groups: list[int]
+    terms: list[str]
+    weights: Any
+    found: Any
+    size: dict[str, int]
+
+
+def term_weights(texts: Sequence[Sequence[str]], groups: Any, *, least: int) -> TermWeights:
+    """Weigh terms by class-based TF-IDF (Grootendorst 2022, arXiv:2203.05794).
 
     Counted are texts with a term, not its occurrences. A pair of words is a term where its normalised
-    pointwise mutual information (Bouma 2009) is at least `BOUND`.
+    pointwise mutual information (Bouma 2009) is at least `BOUND`. Of a group to whose texts a term belongs
+    hardly more than to others (`DISTINCT`) it says nothing: class-based TF-IDF alone leaves words that are
+    frequent everywhere, which no list of stop words of a language is ever complete enough for.
 
     Parameters
     ----------
     texts : sequence of word lists
+        Of any language, as a segmentation left them.
     groups : array of int
         Group of each text; negative: none.
     least : int
         Texts in which a term must occur.
-    each : int
-        Terms kept for a group, best first.
     """
     from scipy.sparse import csr_matrix
 
     names: dict[str, int] = {}
     indptr, indices = [0], []
     for words in texts:
-        indices += [names.setdefault(term, len(names)) for term in terms_of(words)]
+        # In an order of their own: a set's changes from process to process.
+        indices += [names.setdefault(term, len(names)) for term in sorted(terms_of(words))]
         indptr.append(len(indices))
     groups = np.asarray(groups)
     known = sorted({int(g) for g in groups if g >= 0})
-    if not names or not known:
-        return {group: [] for group in known}
     found = csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(texts), len(names)))
     frequency = np.asarray(found.sum(axis=0)).ravel().astype(int)
     kept = [
         (int(frequency[i]), term)
         for term, i in names.items()
-        if least <= frequency[i] <= MOST_COMMON * len(texts)
-        and _holds_together(term, names, frequency, len(texts))
+        if least <= frequency[i] and _holds_together(term, names, frequency, len(texts))
     ]
     terms = [term for _, term in sorted(kept, key=lambda pair: (-pair[0], pair[1]))[:CANDIDATES]]
-    if not terms:
-        return {group: [] for group in known}
     columns = found[:, [names[term] for term in terms]]
+    size = {term: int(frequency[names[term]]) for term in terms}
+    if not terms or not known:
+        return TermWeights(known, terms, np.zeros((len(known), len(terms))), columns, size)
     counts = np.stack([np.asarray(columns[groups == g].sum(axis=0)).ravel() for g in known])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rarity = np.log1p(counts.sum() / len(known) / np.maximum(counts.sum(axis=0), 1))
-    size = {term: int(frequency[names[term]]) for term in terms}
-    return {group: _best(share[i] * rarity, terms, size, each) for i, group in enumerate(known)}
+    inside = np.array([(groups == g).sum() for g in known])[:, None]
+    outside = len(texts) - inside
+    elsewhere = np.asarray(columns.sum(axis=0)).ravel() - counts
+    # Without any other text there is nothing to tell from.
+    distinct = (counts / inside >= DISTINCT * elsewhere / np.maximum(outside, 1)) | (outside == 0)
+    return TermWeights(known, terms, share * rarity * distinct, columns, size)
+
+
+def describing_terms(
+    texts: Sequence[Sequence[str]], groups: Any, *, least: int, each: int
+) -> dict[int, list[str]]:
+    """The terms of each group, at most ``each``, best first; arguments as of `term_weights`."""
+    return best_terms(term_weights(texts, groups, least=least), each)
+
+
+def best_terms(found: TermWeights, each: int) -> dict[int, list[str]]:
+    """The heaviest terms of each group; of a phrase and a word that it covers, the phrase."""
+    return {
+        group: _best(found.weights[i], found.terms, found.size, each) for i, group in enumerate(found.groups)
+    }
+
+
+def likeness(found: TermWeights, groups: Any) -> Any:
+    """Cosine of the terms of each text with the weights of its group; 0 without a group or a term."""
+    groups = np.asarray(groups)
+    like = np.zeros(len(groups))
+    lengths = np.sqrt(np.asarray(found.found.sum(axis=1)).ravel())
+    for i, group in enumerate(found.groups):
+        rows, norm = np.flatnonzero(groups == group), float(np.linalg.norm(found.weights[i]))
+        if norm:
+            like[rows] = (found.found[rows] @ found.weights[i]) / (np.maximum(lengths[rows], 1) * norm)
+    return like
 
 
 def _holds_together(term: str, names: dict[str, int], frequency: Any, texts: int) -> bool:

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark import progress
+from fusionspark.mine.cluster_summary import summarise
 from fusionspark.pipeline import receipt
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.explain.of_run import explain_run
@@ -15,7 +16,6 @@ from fusionspark.pipeline.learnt_fusion import for_shape
 from fusionspark.report import ageing
 from fusionspark.report import metrics as measuring
 from fusionspark.report.anomaly_summary import summary
-from fusionspark.report.cluster_summary import summarise
 from fusionspark.report.map2d import project
 from fusionspark.report.picture_samples import samples
 from fusionspark.report.reliability import mean_cost, reliability
@@ -51,7 +51,14 @@ def report(ctx: Context) -> dict[str, Any]:
                 facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
     with progress.stage(ctx.spark, "report: receipt"):
         facts["receipt"] = receipt.make(ctx, features, mined["labels"])
-    summaries = summarise(clusters, prepared, top_terms=settings.top_terms)
+    with progress.stage(ctx.spark, "report: clusters in words"):
+        summaries = summarise(
+            clusters,
+            prepared,
+            numeric=ctx.config.columns.numeric,
+            categorical=ctx.config.columns.categorical,
+            top_terms=settings.top_terms,
+        )
     facts["cluster"]["clusters"] = summaries
     facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}
     if settings.map_sample:

@@ -112,6 +112,9 @@ class ClusterCard:
     width: float
     terms: list[str]
     labels: list[tuple[str, str]]
+    #: What the structured columns say, a sentence each.
+    columns: list[Markup]
+    nearest: list[tuple[str, str]]
     typical: list[tuple[str, str]]
 
 

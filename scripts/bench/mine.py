@@ -1,6 +1,6 @@
 """Benchmark of the room mine: one part a call, one JSON line last. Ends with 1 where a floor is missed.
 
-    python scripts/bench/mine.py --part kmeans|rules|anomalies [options of the part; --help names them]
+    python scripts/bench/mine.py --part kmeans|rules|anomalies|quality|names [options; see --help]
 
 A part is a module beside this one with ``options(parser)`` and ``measure(spark, arguments) -> dict``, whose
 ``passed`` says whether the floors hold.
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 #: Part -> module beside this file.
-PARTS = {"kmeans": "mine_kmeans", "rules": "mine_rules", "anomalies": "mine_anomalies"}
+PARTS = {name: f"mine_{name}" for name in ("kmeans", "rules", "anomalies", "quality", "names")}
 LIBRARIES = ("pyspark", "numpy", "scikit-learn")
 
 

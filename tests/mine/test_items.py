@@ -71,7 +71,8 @@ def test_pairs_of_words_stand_for_their_words():
     texts = [["side", "effects", "bad"], ["side", "effects"], ["nice"], ["kind"], ["good", "nice"], ["bad"]]
     found = describing_terms(texts, np.array([0, 0, 1, 1, 1, 1]), least=2, each=5)
     assert found[0] == ["side effects", "bad"]
-    assert found[1] == ["nice", "bad"]
+    # "bad" is in 1 of 4 texts here and in 1 of 2 there: it is none of this group's.
+    assert found[1] == ["nice"]
     assert describing_terms([[], []], np.array([0, -1]), least=1, each=3) == {0: []}
 
 

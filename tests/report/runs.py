@@ -151,7 +151,11 @@ def realistic(points: int = 800) -> dict[str, Any]:
                 "rows": size,
                 "share": size / sum(sizes),
                 "terms": [{"term": term, "weight": 0.1} for term in TERMS[i]],
-                "typical": [{"row_id": f"r{i}{j}", "text": TEXTS[i], "distance": 0.1} for j in range(3)],
+                "name": ", ".join(TERMS[i][:3]),
+                "nearest": [{"row_id": f"r{i}{j}", "text": TEXTS[i]} for j in range(3)],
+                "typical": [{"row_id": f"t{i}", "text": TEXTS[i]}],
+                "lifts": [{"column": "drug", "value": f"d{i}", "share": 0.5, "overall": 0.2, "lift": 2.5}],
+                "shifts": [{"column": "useful", "mean": 3.0, "overall": 8.0, "shift": -0.4}],
                 "labels": {
                     "positive": int(size * 0.6),
                     "negative": int(size * 0.25),
@@ -276,7 +280,10 @@ def hostile() -> dict[str, Any]:
     for cluster in run["cluster"]["clusters"]:
         cluster["terms"] = [SCRIPT, BIDI]
         cluster["labels"] = {SCRIPT: 1}
-        cluster["typical"] = [{"row_id": IMAGE, "text": f"{SCRIPT}\x00\ud800"}]
+        cluster["name"] = f"{SCRIPT} {BIDI}"
+        cluster["nearest"] = cluster["typical"] = [{"row_id": IMAGE, "text": f"{SCRIPT}\x00\ud800"}]
+        cluster["lifts"][0] |= {"column": SCRIPT, "value": IMAGE}
+        cluster["shifts"][0]["column"] = BIDI
     run["quarantine"]["reasons"] = [{"stage": SCRIPT, "reason": IMAGE, "rows": 1, "examples": [SCRIPT, BIDI]}]
     run["rules"]["top"][0] |= {"antecedent": [SCRIPT], "consequent": [IMAGE, BIDI]}
     run["anomalies"]["top"][0] |= {"row_id": IMAGE, "reasons": [SCRIPT], "text": BIDI}

@@ -129,6 +129,18 @@ def _sections(run):
     return built
 
 
+def test_clusters_have_a_name_rows_and_columns():
+    run = realistic()
+    text = Reader(render(run)).text
+    assert "Cluster 0: weight, pounds, appetite" in text
+    assert "drug = d0 : 50.0% of its rows, 20.0% of all rows ( 2.5 times as often)" in text
+    assert "useful : 3.00 on average, 0.4 standard deviations below all rows ( 8.00 )" in text
+    assert "Nearest to the centre (3)" in text and "Most typical in words (1)" in text
+    assert "not on the executors" not in text
+    run["cluster"]["fit"] = {"engine": "mllib", "why": "a reason & so on"}
+    assert "fitted by MLlib's k-means, not on the executors: a reason & so on" in Reader(render(run)).text
+
+
 def test_a_run_without_labels_says_so():
     run = realistic(points=20)
     del run["classify"], run["best"], run["receipt"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from fusionspark.report import figures
 from fusionspark.report.blocks import (
     Block,
@@ -15,12 +17,14 @@ from fusionspark.report.blocks import (
     Section,
     Sentences,
 )
-from fusionspark.report.display import dig, entries, integer, number, percent, share, visible
+from fusionspark.report.display import decimal, dig, entries, integer, number, percent, share, visible
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections.summary import cluster_sentences
 
 #: Bounds of the page: clusters described one by one, and points on the map.
 MOST_CLUSTERS, MOST_POINTS = 60, 3000
+#: Rows shown of a cluster, nearest to its centre and most typical in words each.
+MOST_ROWS = 5
 
 
 def build(run: Mapping[str, Any], words: Words) -> Section:
@@ -108,25 +112,62 @@ def _cards(
         rows = number(entry.get("rows")) or 0.0
         labels = entry.get("labels")
         counted = list(labels.items())[:8] if isinstance(labels, Mapping) else []
-        typical = [
-            (visible(row.get("row_id"), 60), visible(row.get("text") or "", 300))
-            for row in entries(entry.get("typical"))
-        ]
         cards.append(
             ClusterCard(
-                title=words.plain("cluster_n", n=entry.get("id")),
+                title=_title(entry, words),
                 colour=order.get(entry.get("id"), 0) % figures.SERIES + 1,
                 size=words.plain("size_note", rows=integer(rows), share=percent(entry.get("share"))),
                 width=round(100 * rows / top, 1),
                 terms=[visible(_term(term), 40) for term in (entry.get("terms") or [])[:12]],
                 labels=[(visible(label, 40), integer(count)) for label, count in counted],
-                typical=typical[:5],
+                columns=_columns(entry, words),
+                nearest=_rows(entry.get("nearest")),
+                typical=_rows(entry.get("typical")),
             )
         )
     blocks: list[Block] = [ClusterCards(cards)]
     if len(largest) > MOST_CLUSTERS:
         blocks.append(Sentences([words("cluster_cut", shown=MOST_CLUSTERS, all=len(largest))], "absent"))
     return blocks
+
+
+def _title(entry: Mapping[str, Any], words: Words) -> str:
+    number = words.plain("cluster_n", n=entry.get("id"))
+    name = entry.get("name")
+    return f"{number}: {visible(name, 120)}" if name else number
+
+
+def _rows(rows: Any) -> list[tuple[str, str]]:
+    shown = entries(rows)[:MOST_ROWS]
+    return [(visible(row.get("row_id"), 60), visible(row.get("text") or "", 300)) for row in shown]
+
+
+def _columns(entry: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Say which values are frequent in the cluster, and which numbers lie apart."""
+    said = [
+        words(
+            "lift_note",
+            value=f"{visible(one.get('column'), 40)} = {visible(one.get('value'), 40)}",
+            share=percent(one.get("share")),
+            overall=percent(one.get("overall")),
+            lift=decimal(one.get("lift"), 1),
+        )
+        for one in entries(entry.get("lifts"))
+    ]
+    for one in entries(entry.get("shifts")):
+        shift = number(one.get("shift"))
+        if shift is None:
+            continue
+        said.append(
+            words(
+                "shift_above" if shift > 0 else "shift_below",
+                column=visible(one.get("column"), 40),
+                mean=decimal(one.get("mean"), 2),
+                overall=decimal(one.get("overall"), 2),
+                shift=decimal(abs(shift), 1),
+            )
+        )
+    return said
 
 
 def _term(term: Any) -> Any:

@@ -1,0 +1,67 @@
+"""Names of ten clusters of Chinese reviews, against the ten kinds of goods that the reviews are of.
+
+The reviews (`mine_quality` says how they are read and encoded) become ten clusters, by k-means of the fused
+features as in a run, and of the embeddings alone beside it. A cluster is that of the goods which most of its
+rows are of; its name matches where one of its words is in the list of the goods below, written before any
+name was seen. Passes where at least 8 of the 10 names of the fused clusters match.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from typing import Any
+
+import mine_quality
+
+from fusionspark import columns as c
+from fusionspark.mine.cluster_summary import NAMING, summarise
+
+FLOOR = 8
+#: The goods, and what such reviews call them and their parts.
+WORDS = {
+    "书籍": "书 书籍 本书 这本书 作者 阅读 读者 小说 读书 看书",
+    "平板": "平板 平板电脑 ipad 屏幕 pad",
+    "手机": "手机 电话 通话 电池 诺基亚 机子 短信",
+    "水果": "水果 苹果 新鲜 好吃 脐橙 橙子 水分 果子",
+    "洗发水": "洗发水 洗发 头发 飘柔 海飞丝 去屑 洗头 头屑 洗发露",
+    "热水器": "热水器 热水 安装 加热 烧水 师傅",
+    "蒙牛": "蒙牛 牛奶 奶 伊利 奶粉 乳业",
+    "衣服": "衣服 面料 尺码 裤子 穿 布料 款式",
+    "计算机": "计算机 电脑 笔记本 笔记本电脑 系统 机器 硬盘 散热 键盘",
+    "酒店": "酒店 房间 宾馆 前台 入住 服务员 客房",
+}
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    mine_quality.options(parser)
+    parser.set_defaults(sets=["shopping"])
+
+
+def measure(spark: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        home = mine_quality.fused(spark, "shopping", arguments, folder)
+        prepared = home.read(c.PREPARED)
+        kinds = mine_quality.kinds(home)
+        for kind in ("fused", "text"):
+            clusters = mine_quality.grouped(kinds[kind], len(WORDS), arguments.seed).cache()
+            named = [judged(one) for one in summarise(clusters, prepared)]
+            for one in named:
+                print(kind, *one.values(), sep=" | ", flush=True)
+            matched = [one["goods"] for one in named if one["match"]]
+            found[kind] = {"matched": len(matched), "goods": len(set(matched)), "clusters": named}
+    return {**found, "floor": FLOOR, "passed": found["fused"]["matched"] >= FLOOR}
+
+
+def judged(one: dict[str, Any]) -> dict[str, Any]:
+    """The goods of a cluster, and whether its name is one of theirs."""
+    goods, rows = max(one["labels"].items(), key=lambda pair: pair[1])
+    words = {word for term in one["terms"][:NAMING] for word in term.split(" ")}
+    return {
+        "goods": goods,
+        "share": round(rows / one["rows"], 3),
+        "rows": one["rows"],
+        "name": one["name"],
+        "match": bool(words & set(WORDS[goods].split(" "))),
+    }
