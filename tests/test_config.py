@@ -51,7 +51,7 @@ def test_every_key_of_base_yaml_has_a_comment_or_commented_children():
     [
         (
             "columns: {text: a}\nmine: {cluster: {kk: 3}}",
-            ["'mine.cluster.kk'", "c.yaml", "algorithm, k"],
+            ["'mine.cluster.kk'", "c.yaml", "algorithm, batch_size, k"],
         ),
         ("columns: {txt: a}", ["'columns.txt'", "did you mean 'text'?"]),
         ("colums: {text: a}", ["'colums'", "did you mean 'columns'?"]),
@@ -59,6 +59,8 @@ def test_every_key_of_base_yaml_has_a_comment_or_commented_children():
         ("columns: {text: a}\nmine: {retrain: nightly}", ["mine.retrain", "'nightly'", "{every: DAYS}"]),
         ("columns: {text: a}\nmine: {retrain: {every: 0}}", ["mine.retrain", "1 or more", "on_drift"]),
         ("columns: {text: a}\nmine: {retrain: {evry: 7}}", ["mine.retrain", "evry", "{every: DAYS}"]),
+        ("columns: {text: a}\nmine: {cluster: {k: many}}", ["mine.cluster.k", "'many'", "auto and whole"]),
+        ("columns: {text: a}\nmine: {cluster: {k: 1}}", ["mine.cluster.k", "1 is no", "from 2 on"]),
         ("columns: {text: a}\nsplit: {test: 1.5}", ["'split.test'", "1.5", "less than 1"]),
         ("columns: {text: a}\nsplit: {test: 0.6, validation: 0.5}", ["leaves no rows to train on"]),
         (

@@ -80,12 +80,23 @@ class Classify(Section):
     select_by: Literal["macro_f1", "accuracy", "auc"] = "macro_f1"
 
 
+def _known_k(value: object) -> object:
+    """Refuse what is no number of clusters: the branches of a union would each say only what they expect."""
+    if value == "auto" or (type(value) is int and value >= 2):
+        return value
+    raise ValueError(
+        f"mine.cluster.k: {value!r} is no number of clusters; allowed are auto and whole numbers from 2 on"
+    )
+
+
 class Cluster(Section):
     """The clustering of the fused vectors."""
 
     algorithm: Literal["kmeans", "bisecting_kmeans"] = "kmeans"
-    k: int = Field(8, ge=2)
+    k: Annotated[int | Literal["auto"], BeforeValidator(_known_k)] = 8
+    k_max: int = Field(20, ge=2)
     max_iter: int = Field(20, ge=1)
+    batch_size: int = Field(0, ge=0)
 
 
 class Rules(Section):

@@ -36,9 +36,16 @@ class Trained:
 
 
 def train(
-    features: DataFrame, algorithm: str, *, k: int, seed: int, max_iter: int, partitions: int
+    features: DataFrame,
+    algorithm: str,
+    *,
+    k: int,
+    seed: int,
+    max_iter: int,
+    partitions: int,
+    batch_size: int = 0,
 ) -> Trained:
-    """Fit a clustering on all rows.
+    """Fit a clustering on all rows; k-means with a ``batch_size`` above 0 by mini-batches from disk.
 
     K-means runs on the executors (`fusionspark.mine.kmeans`), where the order of rows changes nothing; the
     model is MLlib's own either way. Bisecting k-means may find fewer than ``k`` clusters.
@@ -60,26 +67,33 @@ def train(
         raise ConfigError("mine.cluster.k", str(k), allowed="at least 2")
     check_columns(features, [ROW_ID], FEATURES)
     if algorithm == "kmeans":
-        return _kmeans(features, k=k, seed=seed, max_iter=max_iter)
+        estimator = KMeans(
+            k=k,
+            seed=seed,
+            maxIter=max_iter,
+            featuresCol=FEATURES,
+            predictionCol=CLUSTER,
+            batchSize=batch_size,
+        )
+        return _kmeans(features, estimator)
     rows = ordered_for_fit(features.select(ROW_ID, FEATURES, *carried(features)), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
         _check_distinct(rows, k, facts.rows)
-        estimator = BisectingKMeans(
+        bisecting = BisectingKMeans(
             k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER
         )
-        return Trained(estimator.fit(rows), "mllib")
+        return Trained(bisecting.fit(rows), "mllib")
     finally:
         rows.unpersist()
 
 
-def _kmeans(features: DataFrame, *, k: int, seed: int, max_iter: int) -> Trained:
+def _kmeans(features: DataFrame, estimator: KMeans) -> Trained:
     if MODEL_DIGEST in features.columns:
         check_one_model(features, "rows for clustering")
-    estimator = KMeans(k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER)
     model = estimator.fit(features.select(FEATURES))
-    if len(model.clusterCenters()) < k:
-        _check_distinct(features, k, sum(model.summary.clusterSizes))
+    if len(model.clusterCenters()) < estimator.getK():
+        _check_distinct(features, estimator.getK(), sum(model.summary.clusterSizes))
     return Trained(model, estimator.engine, estimator.why)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
@@ -12,6 +13,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.mine import classify, cluster
 from fusionspark.mine.algorithms import Hyperparameters
+from fusionspark.mine.choose_k import choose_k
 from fusionspark.mine.search import Search
 from fusionspark.pipeline import learnt_fusion
 from fusionspark.pipeline.anomalies_stage import anomalies
@@ -36,7 +38,7 @@ def mine(ctx: Context) -> dict[str, Any]:
             if name not in by_itself
         ]
         grouping = cluster.load(trained["cluster"]["algorithm"], ctx.kept.model_path("cluster"))
-        fit = trained["cluster"].get("fit", {})
+        fit, chosen = trained["cluster"].get("fit", {}), trained["cluster"].get("chosen")
     else:
         classifiers = []
         if ctx.config.columns.label:
@@ -47,15 +49,7 @@ def mine(ctx: Context) -> dict[str, Any]:
                 trained_one = _train(ctx, features, name, labels)
             trained_one.save(ctx.run.model_path(f"classify/{name}"))
             classifiers.append(trained_one)
-        with progress.stage(ctx.spark, f"mine: {settings.cluster.algorithm}"):
-            fitted = cluster.train(
-                shape,
-                settings.cluster.algorithm,
-                k=settings.cluster.k,
-                seed=ctx.config.seed,
-                max_iter=settings.cluster.max_iter,
-                partitions=ctx.partitions,
-            )
+        fitted, chosen = _clustering(ctx, shape)
         grouping, fit = fitted.model, {"engine": fitted.engine, "why": fitted.why}
         grouping.write().overwrite().save(ctx.run.model_path("cluster"))
     started = time.monotonic()
@@ -84,6 +78,7 @@ def mine(ctx: Context) -> dict[str, Any]:
             "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
             "k": len(grouping.clusterCenters()),
             "fit": fit,
+            "chosen": chosen,
             "silhouette": silhouette,
             "silhouette_rows": used,
         },
@@ -123,3 +118,24 @@ def _train(ctx: Context, features: DataFrame, name: str, labels: list[str]) -> c
     if method != "none":
         trained = trained.calibrated(features, method)
     return trained.decided(settings.costs) if settings.costs else trained
+
+
+def _clustering(ctx: Context, shape: DataFrame) -> tuple[cluster.Trained, dict[str, Any] | None]:
+    """Fit the clustering; beside it what was measured where the number of clusters was left open."""
+    settings, chosen = ctx.config.mine.cluster, None
+    k = settings.k
+    if k == "auto":
+        with progress.stage(ctx.spark, "mine: number of clusters"):
+            found = choose_k(shape, settings.k_max, seed=ctx.config.seed, max_iter=settings.max_iter)
+        k, chosen = found.k, asdict(found)
+    with progress.stage(ctx.spark, f"mine: {settings.algorithm}"):
+        fitted = cluster.train(
+            shape,
+            settings.algorithm,
+            k=k,
+            seed=ctx.config.seed,
+            max_iter=settings.max_iter,
+            partitions=ctx.partitions,
+            batch_size=settings.batch_size,
+        )
+    return fitted, chosen

@@ -46,6 +46,35 @@ def calibration(curves: Curves, words: Words) -> dict[str, Any]:
     return _square(data, words.plain("said_probability"), words.plain("seen_share"), _LEGEND)
 
 
+def over_k(curve: Sequence[Mapping[str, Any]], chosen: int, words: Words) -> dict[str, Any]:
+    """Silhouette and cost over the number of clusters; the chosen one has a larger mark."""
+    ks = [one["k"] for one in curve]
+    size = [12 if k == chosen else 6 for k in ks]
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": words.plain(name),
+            "x": ks,
+            "y": [one[name] for one in curve],
+            "yaxis": axis,
+            "line": {"color": colour(i), "width": 2, "dash": "solid" if not i else "dot"},
+            "marker": {"color": colour(i), "size": size},
+            "hovertemplate": f"k = %{{x}}: %{{y:{shown}}}<extra></extra>",
+        }
+        for i, (name, axis, shown) in enumerate((("silhouette", "y", ".3f"), ("cost", "y2", ",.4g")))
+    ]
+    still = {"fixedrange": True, "zeroline": False, "automargin": True}
+    layout = {
+        "xaxis": {**still, "title": {"text": "k"}, "dtick": 1 if len(ks) < 16 else 5},
+        "yaxis": still,
+        "yaxis2": {**still, "overlaying": "y", "side": "right", "showgrid": False, "rangemode": "tozero"},
+        "legend": {"orientation": "h", "y": 1.04, "yanchor": "bottom", "x": 0},
+        "margin": {"l": 8, "r": 12, "t": 36, "b": 8},
+    }
+    return {"data": data, "layout": layout}
+
+
 def _lines(curves: Curves, figures: Mapping[str, float | None]) -> list[dict[str, Any]]:
     found = []
     for i, (name, points) in enumerate(curves.items()):

@@ -200,7 +200,19 @@ def realistic(points: int = 800) -> dict[str, Any]:
         "explain": _explained(),
         "best": "logistic_regression",
         "receipt": _receipt(),
-        "cluster": {"k": 5, "silhouette": 0.118, "sizes": sizes, "clusters": clusters, "map": dots},
+        "cluster": {
+            "k": 5,
+            "silhouette": 0.118,
+            "sizes": sizes,
+            "clusters": clusters,
+            "map": dots,
+            "chosen": {
+                "k": 5,
+                "elbow": 4,
+                "rows": 979,
+                "curve": [{"k": k, "cost": 9 / k, "silhouette": 0.2 - abs(k - 5) / 50} for k in range(2, 9)],
+            },
+        },
         "rules": {
             "rows": 975, "items": 91, "itemsets": 8094, "min_rows": 15, "asked_rows": 10, "tested": 22774,
             "redundant": 3959, "found": 7098, "crossing": 4034, "correction": "holm", "of": "2026-03-01",

@@ -17,6 +17,7 @@ from fusionspark.report.blocks import (
     Section,
     Sentences,
 )
+from fusionspark.report.curve_figures import over_k
 from fusionspark.report.display import decimal, dig, entries, integer, number, percent, share, visible
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections.summary import cluster_sentences
@@ -38,7 +39,8 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     if not sizes and not lines:
         return Section("clusters", title, [Sentences([words("no_cluster")], "absent")])
     order = {cluster: i for i, cluster in enumerate(sizes)}
-    drawn = [figure for figure in (_size_bars(sizes, words), _map(run, order, words)) if figure]
+    figures_of_run = (_size_bars(sizes, words), _curve(run, words), _map(run, order, words))
+    drawn = [figure for figure in figures_of_run if figure]
     blocks: list[Block] = [Sentences(lines)] if lines else []
     if drawn:
         blocks.append(Figures(drawn))
@@ -80,6 +82,24 @@ def _size_bars(sizes: Mapping[Any, int], words: Words) -> Figure | None:
         own_colours=True,
     )
     return Figure("cluster-sizes", words.plain("cluster_sizes"), spec, height=60 + 30 * len(shown), wide=True)
+
+
+def _curve(run: Mapping[str, Any], words: Words) -> Figure | None:
+    """Return what the number of clusters was chosen by, where the configuration left it open."""
+    chosen, k = dig(run, "cluster", "chosen"), number(dig(run, "cluster", "chosen", "k"))
+    points = [
+        point
+        for point in entries(dig(run, "cluster", "chosen", "curve"))
+        if number(point.get("k")) is not None and number(point.get("cost")) is not None
+    ]
+    if k is None or len(points) < 2:
+        return None
+    note = words.plain(
+        "curve_note", k=integer(k), elbow=integer(chosen.get("elbow")), rows=integer(chosen.get("rows"))
+    )
+    return Figure(
+        "cluster-curve", words.plain("curve"), over_k(points, int(k), words), height=320, wide=True, note=note
+    )
 
 
 def _map(run: Mapping[str, Any], order: Mapping[Any, int], words: Words) -> Figure | None:
