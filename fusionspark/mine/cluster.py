@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,12 +118,20 @@ def load(algorithm: str, path: str) -> KMeansModel | BisectingKMeansModel:
     return ALGORITHMS[algorithm].load(path)  # type: ignore[no-any-return]
 
 
-def assign(model: KMeansModel | BisectingKMeansModel, features: DataFrame) -> DataFrame:
-    """The cluster of every row and its Euclidean distance to the centre (`columns.CLUSTERS_DDL`); lazy."""
+def assign(
+    model: KMeansModel | BisectingKMeansModel, features: DataFrame, ids: Sequence[int] | None = None
+) -> DataFrame:
+    """The cluster of every row and its Euclidean distance to the centre (`columns.CLUSTERS_DDL`); lazy.
+
+    ``ids`` are what the clusters are called, in the order of the model; by default their number in it.
+    """
     spark = features.sparkSession
     centres = spark.createDataFrame(
-        [(i, [float(x) for x in c], float(c @ c)) for i, c in enumerate(model.clusterCenters())],
-        f"{CLUSTER} int, __centre array<double>, __square double",
+        [
+            (i, i if ids is None else ids[i], [float(x) for x in c], float(c @ c))
+            for i, c in enumerate(model.clusterCenters())
+        ],
+        f"{CLUSTER} int, __id int, __centre array<double>, __square double",
     )
     row, centre = F.unwrap_udt(F.col(FEATURES)), F.col("__centre")
     dense = F.zip_with(row["values"], centre, lambda x, c: (x - c) * (x - c))
@@ -134,7 +142,7 @@ def assign(model: KMeansModel | BisectingKMeansModel, features: DataFrame) -> Da
     )
     assigned = model.transform(features.select(ROW_ID, FEATURES))
     return assigned.join(F.broadcast(centres), CLUSTER).select(
-        ROW_ID, CLUSTER, F.sqrt(squared).alias(DISTANCE)
+        ROW_ID, F.col("__id").alias(CLUSTER), F.sqrt(squared).alias(DISTANCE)
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
@@ -13,9 +12,8 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.mine import classify, cluster
 from fusionspark.mine.algorithms import Hyperparameters
-from fusionspark.mine.choose_k import choose_k
 from fusionspark.mine.search import Search
-from fusionspark.pipeline import learnt_fusion
+from fusionspark.pipeline import cluster_stage, learnt_fusion
 from fusionspark.pipeline.anomalies_stage import anomalies
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.row_view import row_view
@@ -37,8 +35,6 @@ def mine(ctx: Context) -> dict[str, Any]:
             for name in trained.get("classify", {})
             if name not in by_itself
         ]
-        grouping = cluster.load(trained["cluster"]["algorithm"], ctx.kept.model_path("cluster"))
-        fit, chosen = trained["cluster"].get("fit", {}), trained["cluster"].get("chosen")
     else:
         classifiers = []
         if ctx.config.columns.label:
@@ -49,16 +45,14 @@ def mine(ctx: Context) -> dict[str, Any]:
                 trained_one = _train(ctx, features, name, labels)
             trained_one.save(ctx.run.model_path(f"classify/{name}"))
             classifiers.append(trained_one)
-        fitted, chosen = _clustering(ctx, shape)
-        grouping, fit = fitted.model, {"engine": fitted.engine, "why": fitted.why}
-        grouping.write().overwrite().save(ctx.run.model_path("cluster"))
+    grouping, about = cluster_stage.clustering(ctx, shape)
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
         predicted = [classify.predictions(classifiers, features)] if classifiers else []
         predicted += [] if answers is None else [answers]
         if predicted:
             ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)
-        clusters = ctx.run.write(cluster.assign(grouping, shape), c.CLUSTERS)
+        clusters = ctx.run.write(cluster.assign(grouping, shape, about["ids"]), c.CLUSTERS)
         rows = clusters.count()
         silhouette, used = cluster.silhouette(clusters, shape, rows)
     seconds_predict = time.monotonic() - started
@@ -75,10 +69,8 @@ def mine(ctx: Context) -> dict[str, Any]:
         "classifiers": [*[one.algorithm for one in classifiers], *by_itself],
         "training": {one.algorithm: dict(one.facts) for one in classifiers},
         "cluster": {
-            "algorithm": settings.cluster.algorithm if ctx.kept is None else trained["cluster"]["algorithm"],
+            **about,
             "k": len(grouping.clusterCenters()),
-            "fit": fit,
-            "chosen": chosen,
             "silhouette": silhouette,
             "silhouette_rows": used,
         },
@@ -118,24 +110,3 @@ def _train(ctx: Context, features: DataFrame, name: str, labels: list[str]) -> c
     if method != "none":
         trained = trained.calibrated(features, method)
     return trained.decided(settings.costs) if settings.costs else trained
-
-
-def _clustering(ctx: Context, shape: DataFrame) -> tuple[cluster.Trained, dict[str, Any] | None]:
-    """Fit the clustering; beside it what was measured where the number of clusters was left open."""
-    settings, chosen = ctx.config.mine.cluster, None
-    k = settings.k
-    if k == "auto":
-        with progress.stage(ctx.spark, "mine: number of clusters"):
-            found = choose_k(shape, settings.k_max, seed=ctx.config.seed, max_iter=settings.max_iter)
-        k, chosen = found.k, asdict(found)
-    with progress.stage(ctx.spark, f"mine: {settings.algorithm}"):
-        fitted = cluster.train(
-            shape,
-            settings.algorithm,
-            k=k,
-            seed=ctx.config.seed,
-            max_iter=settings.max_iter,
-            partitions=ctx.partitions,
-            batch_size=settings.batch_size,
-        )
-    return fitted, chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
@@ -51,14 +52,7 @@ def report(ctx: Context) -> dict[str, Any]:
                 facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
     with progress.stage(ctx.spark, "report: receipt"):
         facts["receipt"] = receipt.make(ctx, features, mined["labels"])
-    with progress.stage(ctx.spark, "report: clusters in words"):
-        summaries = summarise(
-            clusters,
-            prepared,
-            numeric=ctx.config.columns.numeric,
-            categorical=ctx.config.columns.categorical,
-            top_terms=settings.top_terms,
-        )
+    summaries = _in_words(ctx, clusters, prepared, facts["cluster"].pop("names", {}))
     facts["cluster"]["clusters"] = summaries
     facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}
     if settings.map_sample:
@@ -81,3 +75,17 @@ def report(ctx: Context) -> dict[str, Any]:
         )
         facts["pictures"] = {"samples": shown}
     return facts
+
+
+def _in_words(ctx: Context, clusters: DataFrame, prepared: DataFrame, known: dict[str, str]) -> list[Any]:
+    """Describe the clusters; one that was there before keeps its name, whatever its words are tonight."""
+    columns = ctx.config.columns
+    with progress.stage(ctx.spark, "report: clusters in words"):
+        found = summarise(
+            clusters,
+            prepared,
+            numeric=columns.numeric,
+            categorical=columns.categorical,
+            top_terms=ctx.config.report.top_terms,
+        )
+    return [{**one, "name": known.get(str(one["id"]), one["name"])} for one in found]

@@ -88,6 +88,16 @@ def test_sparse_rows_have_the_distance_of_dense_ones(spark: SparkSession) -> Non
     assert [row[2] for row in found] == pytest.approx([row[2] for row in wanted], abs=1e-6)
 
 
+def test_clusters_have_the_ids_that_they_are_given(spark: SparkSession) -> None:
+    from fusionspark.mine.cluster import assign
+
+    df = table(spark, [[0.0], [1.0], [20.0]])
+    model = train(df, k=2)
+    plain = assigned(model, df)
+    called = [tuple(row) for row in assign(model, df, [7, 3]).orderBy("row_id").collect()]
+    assert called == [(row, [7, 3][cluster], distance) for row, cluster, distance in plain]
+
+
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_as_many_clusters_as_distinct_rows(spark: SparkSession, algorithm: str) -> None:
     df = table(spark, [[0.0], [5.0], [5.0], [20.0]])

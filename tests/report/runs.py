@@ -206,6 +206,18 @@ def realistic(points: int = 800) -> dict[str, Any]:
             "sizes": sizes,
             "clusters": clusters,
             "map": dots,
+            "since": {
+                "run_date": "2026-03-13",
+                "by": "rows",
+                "kept": [0, 1, 2, 3],
+                "born": [4],
+                "died": [{"id": 9, "name": "cough, syrup", "rows": 31}],
+                "merged": [{"into": 2, "of": [2, 9], "rows": {"2": 150, "9": 30}}],
+                "split": [{"of": 0, "into": [0, 4], "rows": {"0": 300, "4": 80}}],
+                "moved": 110,
+                "shared": 960,
+                "stability": 0.81,
+            },
             "chosen": {
                 "k": 5,
                 "elbow": 4,
@@ -289,6 +301,7 @@ def hostile() -> dict[str, Any]:
     for point in run["cluster"]["map"]:
         point["text"] = f"{SCRIPT} {BIDI} <b>not bold</b>"
         point["row_id"] = IMAGE
+    run["cluster"]["since"]["died"][0]["name"] = SCRIPT
     for cluster in run["cluster"]["clusters"]:
         cluster["terms"] = [SCRIPT, BIDI]
         cluster["labels"] = {SCRIPT: 1}

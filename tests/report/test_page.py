@@ -136,6 +136,12 @@ def test_clusters_have_a_name_rows_and_columns():
     assert "drug = d0 : 50.0% of its rows, 20.0% of all rows ( 2.5 times as often)" in text
     assert "useful : 3.00 on average, 0.4 standard deviations below all rows ( 8.00 )" in text
     assert "Nearest to the centre (3)" in text and "Most typical in words (1)" in text
+    assert "Since 2026-03-13 : 4 of 5 clusters stayed the same ones." in text
+    assert "Of 960 rows in both runs 110 moved to another cluster; adjusted Rand index 0.81 ." in text
+    assert "New: Cluster 4 (skin, face, cream), 95 ." in text
+    assert "Gone: Cluster 9 (cough, syrup), 31 ." in text
+    assert "Cluster 2 got most of the rows of Cluster 2, Cluster 9 ( 180 rows)." in text
+    assert "Cluster 0, Cluster 4 came out of Cluster 0 ( 380 rows)." in text
     assert "5 has the highest silhouette on a sample of 979 rows; the cost bends at 4." in text
     assert "not on the executors" not in text
     run["cluster"]["fit"] = {"engine": "mllib", "why": "a reason & so on"}

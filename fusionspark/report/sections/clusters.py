@@ -20,6 +20,7 @@ from fusionspark.report.blocks import (
 from fusionspark.report.curve_figures import over_k
 from fusionspark.report.display import decimal, dig, entries, integer, number, percent, share, visible
 from fusionspark.report.phrases import Words
+from fusionspark.report.sections import cluster_changes
 from fusionspark.report.sections.summary import cluster_sentences
 
 #: Bounds of the page: clusters described one by one, and points on the map.
@@ -33,6 +34,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     title = words.plain("clusters")
     sizes = _sizes(run)
     lines = cluster_sentences(run, words)
+    lines += cluster_changes.sentences(run, words)
     why = dig(run, "cluster", "fit", "why")
     if why:
         lines.append(words("mllib_stood_in", why=str(why)))
