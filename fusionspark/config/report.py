@@ -38,6 +38,7 @@ class Report(Section):
     """The page."""
 
     language: Literal["en", "zh"] = "en"
+    map: Literal["pca", "umap"] = "pca"
     map_sample: int = Field(2000, ge=0)
     top_terms: int = Field(8, ge=1)
     explain: Explain = Explain()

@@ -56,8 +56,14 @@ def report(ctx: Context) -> dict[str, Any]:
     facts["cluster"]["clusters"] = summaries
     facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}
     if settings.map_sample:
+        facts["cluster"]["map_method"] = settings.map
         facts["cluster"]["map"] = project(
-            features, clusters, prepared, sample=settings.map_sample, seed=ctx.config.seed
+            features,
+            clusters,
+            prepared,
+            sample=settings.map_sample,
+            seed=ctx.config.seed,
+            method=settings.map,
         )
     if mined.get("rules"):
         facts["rules"] = {**mined["rules"], "top": top_rules(ctx.run.read(c.RULES))}

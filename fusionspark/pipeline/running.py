@@ -26,6 +26,7 @@ from fusionspark.pipeline.plan import made_for, plan
 from fusionspark.pipeline.retention import expired, models_by_run, retire
 from fusionspark.pipeline.rooms import ROOMS
 from fusionspark.pipeline.run_lock import only_run
+from fusionspark.report import map2d
 from fusionspark.report.history import row_of
 from fusionspark.report.page import REPORT, render
 from fusionspark.run_dates import check_run_date
@@ -78,6 +79,7 @@ def run(
     if config.plan.enforce and source is not None:
         plan(spark, config, run_date)
     track.check(config)
+    map2d.check(config.report.map)
     with only_run(home, say) as lock:
 
         def fingerprint() -> str | None:
@@ -180,6 +182,7 @@ def score(
         The language model is not the one that the classifiers were trained on.
     """
     _check_no_baskets(config)
+    map2d.check(config.report.map)
     newest = newest_run(spark, f"{config.output}/runs", config.table_format)
     if newest is None:
         raise ConfigError(

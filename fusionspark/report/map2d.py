@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fusionspark.columns import CLEAN_TEXT, CLUSTER, FEATURES, LABEL, ROW_ID
+from fusionspark.errors import MissingExtraError
 
 #: Length at which the text of a point is cut.
 MAX_CHARS = 160
@@ -18,13 +19,57 @@ MAX_CHARS = 160
 MAX_CELLS = 20_000_000
 
 
+def check(method: str) -> None:
+    """Raise `MissingExtraError` where the library of ``method`` is not installed."""
+    if method == "umap":
+        try:
+            import umap  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError("umap", "umap", "report.map umap") from error
+
+
+def planar(matrix: Any, method: str, seed: int) -> Any:
+    """Points in the plane, rows x 2, for rows x features.
+
+    ``pca`` is the first two principal components, each with the sign of its largest loading; ``umap``
+    (McInnes, Healy and Melville 2018, arXiv:1802.03426) starts from them and draws rows together that are
+    neighbours: distances between groups mean little in it.
+    """
+    from sklearn.decomposition import PCA
+
+    pca = PCA(n_components=2, random_state=seed, svd_solver="randomized").fit(matrix)
+    largest = np.abs(pca.components_).argmax(axis=1)
+    signs = np.sign(pca.components_[[0, 1], largest])
+    points = pca.transform(matrix) * np.where(signs == 0, 1, signs)
+    if method == "pca":
+        return points
+    check(method)
+    from umap import UMAP
+
+    spread = np.maximum(points.std(axis=0).max(), 1e-9)
+    # One thread: with a seed there is no other way to get the same map twice.
+    umap = UMAP(
+        n_neighbors=min(15, len(matrix) - 1),
+        init=points / spread,
+        random_state=seed,
+        n_jobs=1,
+    )
+    return umap.fit_transform(matrix)
+
+
 def project(
-    features: DataFrame, clusters: DataFrame, prepared: DataFrame, *, sample: int, seed: int
+    features: DataFrame,
+    clusters: DataFrame,
+    prepared: DataFrame,
+    *,
+    sample: int,
+    seed: int,
+    method: str = "pca",
 ) -> list[dict[str, Any]]:
-    """Project a sample of the fused vectors onto their first two principal components.
+    """Lay a sample of the fused vectors out in the plane; see `planar` for ``method``.
 
     The sample is the ``sample`` rows with the smallest seeded hash of ``row_id``: the same ones whatever the
-    partitioning. The sign of a component is fixed by its largest loading.
+    partitioning.
 
     Returns
     -------
@@ -49,15 +94,10 @@ def project(
     rows = described.toPandas().sort_values(ROW_ID, kind="stable").to_dict("records")
     if len(rows) < 3:
         return []
-    from sklearn.decomposition import PCA
-
     matrix = np.stack([np.asarray(row["v"], dtype=np.float32) for row in rows])
     if matrix.shape[1] < 2:
         return []
-    pca = PCA(n_components=2, random_state=seed, svd_solver="randomized").fit(matrix)
-    largest = np.abs(pca.components_).argmax(axis=1)
-    signs = np.sign(pca.components_[[0, 1], largest])
-    points = pca.transform(matrix) * np.where(signs == 0, 1, signs)
+    points = planar(matrix, method, seed)
     return [
         {
             "row_id": row[ROW_ID],

@@ -1,12 +1,15 @@
 """The map of the rows: a fixed sample, a fixed orientation, bounded."""
 
+import sys
+
 import numpy as np
 import pytest
 from pyspark.ml.linalg import DenseVector, SparseVector
 
 from fusionspark.columns import CLUSTERS_DDL, PREPARED_DDL
+from fusionspark.errors import MissingExtraError
 from fusionspark.report import map2d
-from fusionspark.report.map2d import project
+from fusionspark.report.map2d import check, planar, project
 
 
 def frames(spark, vectors):
@@ -55,3 +58,24 @@ def test_too_few_rows_give_no_map(spark):
     assert project(*frames(spark, vectors(2)), sample=10, seed=1) == []
     features, clusters, prepared = frames(spark, vectors(3))
     assert project(features.limit(0), clusters, prepared, sample=10, seed=1) == []
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours_together_and_says_the_same_twice():
+    pytest.importorskip("umap")
+    random = np.random.default_rng(2)
+    middle = np.repeat([[6.0] * 10, [-6.0] * 10], 30, axis=0)
+    matrix = (middle + random.normal(size=(60, 10))).astype(np.float32)
+    points = planar(matrix, "umap", 3)
+    assert points.shape == (60, 2)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag([np.inf] * 60)
+    assert ((apart.argmin(axis=1) < 30) == (np.arange(60) < 30)).all()
+    assert (planar(matrix, "umap", 3) == points).all()
+    assert planar(matrix[:3], "umap", 3).shape == (3, 2)
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    check("pca")
+    with pytest.raises(MissingExtraError, match=r"report\.map umap.*fusionspark\[umap\]"):
+        check("umap")

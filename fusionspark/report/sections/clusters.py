@@ -116,9 +116,8 @@ def _map(run: Mapping[str, Any], order: Mapping[Any, int], words: Words) -> Figu
     note = words.plain("map_note", shown=integer(len(shown)))
     if len(shown) < len(found):
         note += " " + words.plain("map_cut", shown=integer(len(shown)), all=integer(len(found)))
-    return Figure(
-        "map", words.plain("map"), figures.row_map(shown, order, words), height=560, wide=True, note=note
-    )
+    title = words.plain("map_umap" if dig(run, "cluster", "map_method") == "umap" else "map")
+    return Figure("map", title, figures.row_map(shown, order, words), height=560, wide=True, note=note)
 
 
 def _cards(
