@@ -119,6 +119,10 @@ class ExactRows:
             found += member.T @ block
         return found
 
+    def masses(self, scale: float, groups: Labels, count: int) -> Floats:
+        """Return the weights alone, added up by group, on the grid: the last column of `sums`."""
+        return np.bincount(groups, np.rint(self.weights * scale), count).astype(np.float64)
+
     def nearest(self, centres: Floats) -> Labels:
         """Return the number of the nearest centre of each row, the first of several equally near ones."""
         if self.device != "cpu":

@@ -43,7 +43,7 @@ def first_centres(
     if len(chosen) <= k:
         return chosen.astype(np.float64)
     points = chosen.astype(np.float64)
-    weights = group.total(data.sums(scale, data.nearest(points), len(points)))[:, -1]
+    weights = group.total(data.masses(scale, data.nearest(points), len(points)))
     centres = np.zeros((k, points.shape[1]))
     # One task decides: the last digits of a product may differ between processors of different kinds.
     if group.rank == 0:

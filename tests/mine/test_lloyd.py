@@ -164,6 +164,7 @@ def test_sums_do_not_depend_on_the_order(rows: Any, random: Any) -> None:
     other = ExactRows(rows[order].copy(), np.ones(len(rows))).sums(scale, groups[order], 2)
     assert (one == other).all()
     assert one[:, -1].sum() / scale == len(rows)
+    assert (ExactRows(rows, np.ones(len(rows))).masses(scale, groups, 2) == one[:, -1]).all()
     assert one[0, 0] / scale == pytest.approx(rows[::2, 0].astype(np.float64).sum(), rel=1e-9, abs=1e-3)
 
 
