@@ -105,14 +105,14 @@ def test_hash_split_by_numbers_holds_out_exactly_so_many(spark):
     df = spark.range(403).selectExpr("cast(id as string) row_id")
     split = Split(test=101, validation=7)
 
-    def parts(rows, cut):
-        return {r["row_id"]: r["split"] for r in split_by_hash(rows, cut, seed=1).collect()}
+    def parts(rows, cut, seed=1):
+        return {r["row_id"]: r["split"] for r in split_by_hash(rows, cut, seed=seed).collect()}
 
     cut = hash_cut(df, split, seed=1)
     found = parts(df, cut)
     assert Counter(found.values()) == {"test": 101, "validation": 7, "train": 295}
     assert hash_cut(df.repartition(5), split, seed=1) == cut
-    assert Counter(parts(df, hash_cut(df, split, seed=2)).values()) == Counter(found.values())
+    assert Counter(parts(df, hash_cut(df, split, seed=2), seed=2).values()) == Counter(found.values())
     assert parts(df, hash_cut(df, split, seed=2)) != found
     none = hash_cut(df, Split(test=402, validation=0), seed=1)
     assert Counter(parts(df, none).values()) == {"test": 402, "train": 1}
