@@ -41,8 +41,9 @@ def test_figures_are_drawn_and_nothing_complains(opened):
     dom, console = opened(render(realistic(points=200)))
     assert console == []
     assert 'data-ready="true"' in dom
-    # stages, three metrics, confusion matrix, ROC, precision and recall, calibration, importance, sizes, map
-    assert len(re.findall(r'class="plot js-plotly-plot"', dom)) == 11
+    # stages, three metrics, confusion matrix, ROC, precision and recall, calibration, importance, sizes,
+    # the number of clusters, map
+    assert len(re.findall(r'class="plot js-plotly-plot"', dom)) == 12
     assert dom.count('class="trace scatter') >= 5
 
 
