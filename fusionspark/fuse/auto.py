@@ -20,9 +20,10 @@ from pyspark.ml.util import (
 
 from fusionspark.columns import ANSWER, FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.fuse.folds import FOLD, fold_of
-from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.labelled_rows import class_column, rows_for_fit
 from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
 from fusionspark.fuse.vector_rows import parts, stacked
+from fusionspark.labels import labels_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

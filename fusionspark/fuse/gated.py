@@ -26,10 +26,11 @@ from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.files import Files
 from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.gated_network import NetworkSays, NetworkSpec
-from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.labelled_rows import class_column, rows_for_fit
 from fusionspark.fuse.row_files import CLASS, HELD_OUT, shares
 from fusionspark.fuse.shared_params import HasLabels
 from fusionspark.fuse.vector_rows import parts, vector_function
+from fusionspark.labels import labels_of
 from fusionspark.tables import ordered_for_fit
 
 if TYPE_CHECKING:

@@ -11,23 +11,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def labels_of(dataset: DataFrame, label: str) -> list[str]:
-    """Return the labels that occur, sorted; in numeric order where all are numbers."""
-    from pyspark.sql import functions as F
-
-    if label not in dataset.columns:
-        raise ConfigError(f"column {label!r}", f"no such column{nearest(label, dataset.columns)}")
-    value = F.col(f"`{label}`")
-    found = [
-        str(row[0])
-        for row in dataset.where(value.isNotNull()).select(value.cast("string")).distinct().collect()
-    ]
-    try:
-        return sorted(found, key=lambda text: (float(text), text))
-    except ValueError:
-        return sorted(found)
-
-
 def class_column(label: str, labels: Sequence[str]) -> Column:
     """Return the place of each row's label among ``labels``; null for others."""
     from pyspark.sql import functions as F

@@ -25,9 +25,10 @@ from fusionspark.errors import ConfigError
 from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.cross_fit import BlockModels, StackSays
 from fusionspark.fuse.folds import FOLD_BY, fold_column, time_bounds
-from fusionspark.fuse.labelled_rows import class_column, labels_of, rows_for_fit
+from fusionspark.fuse.labelled_rows import class_column, rows_for_fit
 from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
 from fusionspark.fuse.vector_rows import parts, vector_function
+from fusionspark.labels import labels_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

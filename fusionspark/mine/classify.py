@@ -28,6 +28,7 @@ from fusionspark.columns import (
 )
 from fusionspark.errors import ConfigError, DataContractError, nearest
 from fusionspark.files import Files
+from fusionspark.labels import labels_of
 from fusionspark.mine import calibration as calibrating
 from fusionspark.mine import search as searching
 from fusionspark.mine.algorithms import ALGORITHMS, PROBABILITY, Hyperparameters
@@ -45,12 +46,7 @@ CALIBRATION_ROWS = 20_000
 
 def label_values(features: DataFrame) -> list[str]:
     """Labels of the training rows: in numeric order if all are numbers, else in alphabetical order."""
-    train = features.where((F.col(SPLIT) == TRAIN) & F.col(LABEL).isNotNull())
-    values = [row[LABEL] for row in train.select(LABEL).distinct().collect()]
-    try:
-        return sorted(values, key=lambda value: (float(value), value))
-    except ValueError:
-        return sorted(values)
+    return labels_of(features.where(F.col(SPLIT) == TRAIN), LABEL)
 
 
 def check_labels(labels: Sequence[str]) -> None:
