@@ -18,6 +18,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.errors import DataContractError
 from fusionspark.pipeline.context import Context
+from fusionspark.represent.monitor import counters_accumulator
 from fusionspark.represent.store.contents import content_of
 from fusionspark.represent.store.embedding_store import EmbeddingStore, Encoding, buckets_for
 
@@ -112,13 +113,12 @@ def _fill_once(
     looked_up = keyed.join(known, c.KEY, "left").select(c.ROW_ID, c.KEY, c.SEGMENT, text).persist()
     try:
         with filled.timed("lookup"):
-            counts = looked_up.agg(
-                F.count(c.KEY).alias("texts"),
-                F.count_distinct(c.KEY).alias("distinct"),
-                F.count_distinct(F.when(is_new, F.col(c.KEY))).alias("missing"),
-            ).collect()[0]
-        missing = counts["missing"]
-        filled.texts, filled.distinct = counts["texts"], counts["distinct"]
+            # The join has brought the rows of a key together, so that this moves none.
+            by_key = looked_up.groupBy(c.KEY).agg(
+                F.count(c.KEY).alias("texts"), F.max(is_new.cast("int")).alias("missing")
+            )
+            counts = by_key.agg(F.sum("texts"), F.count(c.KEY), F.sum("missing")).collect()[0]
+        filled.texts, filled.distinct, missing = (count or 0 for count in counts)
         filled.encoded += missing
         number = 0
         if missing:
@@ -129,17 +129,18 @@ def _fill_once(
             paths = [*paths, segment.path]
         with filled.timed("join"):
             held = F.when(F.col(c.KEY).isNotNull(), F.coalesce(c.SEGMENT, F.lit(number))).alias(c.SEGMENT)
-            table = store.vectors(looked_up.select(c.ROW_ID, c.KEY, held), paths, few=rows <= FEW_ROWS)
-            filled.table, sums = ctx.run.write_counted(
-                table,
-                target,
-                rows=F.count("*"),
-                truncated=F.count_if(c.TRUNCATED),
-                failed=F.count_if(F.col(c.STATUS) == c.FAILED),
-            )
+            # Each task of the job that writes is counted once (Spark's promise for accumulators in an
+            # action), so the table need not be read again to count it.
+            seen = counters_accumulator(ctx.spark)
+            wanted = looked_up.select(c.ROW_ID, c.KEY, held)
+            table = store.vectors(wanted, paths, few=rows <= FEW_ROWS, monitor=seen)
+            filled.table = ctx.run.write(table, target)
     finally:
         looked_up.unpersist()
-    filled.rows, filled.truncated, filled.failed = sums["rows"], sums["truncated"], sums["failed"]
+    told = seen.value
+    filled.rows, filled.truncated, filled.failed = (
+        told.get(name, 0) for name in ("rows", "truncated", "failed")
+    )
     return int(rows) - filled.rows
 
 

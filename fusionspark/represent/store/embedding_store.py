@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.errors import ModelMismatchError
+from fusionspark.represent.arrow_partition import Monitor
 from fusionspark.represent.gpu_profile import map_in_arrow
 from fusionspark.represent.store.canary import Canary, CanaryCheck, canary_file
 from fusionspark.represent.store.contents import Settings
@@ -208,7 +209,9 @@ class EmbeddingStore:
         self.segments.append(whole)
         return whole
 
-    def vectors(self, rows: DataFrame, paths: Sequence[str], *, few: bool = False) -> DataFrame:
+    def vectors(
+        self, rows: DataFrame, paths: Sequence[str], *, few: bool = False, monitor: Monitor | None = None
+    ) -> DataFrame:
         """``rows`` (row_id, key, segment) with the vector that this segment holds; `columns.EMBEDDINGS_DDL`.
 
         The status of a row without a key is ``empty``; a row that is not in its segment is left out.
@@ -218,6 +221,8 @@ class EmbeddingStore:
         few : bool
             ``rows`` fit into the memory of every machine: they go to the vectors, which then stay where
             they are instead of being sorted by key.
+        monitor : Monitor, optional
+            Is told what went through; see `decode_partition`.
         """
         on = [c.KEY, c.SEGMENT]
         with_text = rows.where(F.col(c.KEY).isNotNull())
@@ -225,7 +230,7 @@ class EmbeddingStore:
         kept = [c.ROW_ID, c.VECTOR, c.SCALE, c.N_TOKENS, c.TRUNCATED, c.STATUS]
         empty = rows.where(F.col(c.KEY).isNull()).select(c.ROW_ID, F.lit(c.EMPTY).alias(c.STATUS))
         wanted = found.select(*kept).unionByName(empty, allowMissingColumns=True)
-        run = decode_partition(self.space.dtype, self.space.model_digest)
+        run = decode_partition(self.space.dtype, self.space.model_digest, monitor)
         return wanted.mapInArrow(run, c.EMBEDDINGS_DDL)
 
     def mend(self) -> bool:

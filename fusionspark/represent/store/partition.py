@@ -126,18 +126,28 @@ _STORED = (
 )  # fmt: skip
 
 
-def decode_partition(dtype: str, digest: str) -> Partition:
+def decode_partition(dtype: str, digest: str, monitor: Monitor | None = None) -> Partition:
     """Function for ``mapInArrow`` to the embeddings table.
 
     The input has the columns row_id, vector, scale, n_tokens, truncated and status.
+
+    Parameters
+    ----------
+    monitor : Monitor, optional
+        Is told ``rows``, and how many of them are ``truncated`` and ``failed``.
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         for batch in batches:
             row_id, stored, scale, *rest = batch.columns
             lists = unpack(stored, scale, dtype)
+            if monitor is not None:
+                _, truncated, status = rest
+                failed = pc.sum(pc.equal(status, columns.FAILED)).as_py() or 0
+                monitor.add({"rows": batch.num_rows, "truncated": truncated.true_count, "failed": failed})
             digests = pa.array([digest]).take(pa.array(np.zeros(batch.num_rows, dtype=np.int8)))
             arrays: list[Any] = [row_id, lists, *rest, digests]
             yield pa.RecordBatch.from_arrays(arrays, names=list(_EMBEDDINGS))
