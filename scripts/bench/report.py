@@ -3,8 +3,8 @@
     python scripts/bench/report.py [CONF] [--set KEY=VALUE ...] [--rows 24] [--samples 96] [--sizes 1000 ...]
 
 The page: metrics of three algorithms, the map and the page itself, over made-up tables of each size. The
-explanations: of every classifier of the newest run of CONF, which is made where there is none. The last line
-is JSON.
+explanations: of linear models and trees on joined blocks, and of the gated network; the two runs of CONF that
+train them are made once, below output/bench-report. The last line is JSON.
 
 * ``page``: seconds for the metrics, the map and the HTML, and its bytes, for each number of rows.
 * ``explain``: seconds a row for blocks and columns, and for words; the faithfulness ratio; the largest
@@ -49,6 +49,16 @@ from fusionspark.session import open_session  # noqa: E402
 from fusionspark.tables import newest_run  # noqa: E402
 
 LABELS = ["bad", "fair", "good"]
+#: Classifiers that are explained, by the method of fusing that they need; the gated network answers itself.
+ASKED = {
+    "concat": ["logistic_regression", "linear_svc", "random_forest", "xgboost"],
+    "gated": ["gated"],
+}
+#: What the runs need not do for that.
+LEAN = (
+    "mine.rules.enabled=false", "mine.anomalies.enabled=false", "report.receipt.rows=0",
+    "report.explain.rows=0", "report.explain.shuffled=0", "report.map_sample=0",
+)  # fmt: skip
 
 
 def page(spark: Any, rows: int) -> dict[str, float]:
@@ -131,6 +141,42 @@ def exactness(asked: Asked) -> float:
     return worst
 
 
+def explained(spark: Any, method: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Seconds, faithfulness and exactness for each classifier behind one method of fusing."""
+    behind = [name for name in ASKED[method] if name != method] or ["logistic_regression"]
+    chosen = [f"fuse.method={method}", f"mine.classify.algorithms=[{','.join(behind)}]"]
+    config = load(options.conf, [*LEAN, *chosen, *options.overrides])
+    name = f"{Path(options.conf).stem}-{method}"
+    config = config.model_copy(update={"output": str(ROOT / "output" / "bench-report" / name)})
+    run = newest_run(spark, f"{config.output}/runs", config.table_format)
+    if run is None:
+        run_pipeline(spark, config, "2026-01-31")
+        run = newest_run(spark, f"{config.output}/runs", config.table_format)
+    assert run is not None
+    manifest, found = run.manifest(), {}
+    effort = config.report.explain.model_copy(
+        update={"rows": options.rows, "samples": options.samples, "seconds": 3600.0, "shuffled": 0}
+    )
+    for algorithm in ASKED[method]:
+        predictor = Predictor(
+            config, run, algorithm, manifest["represent"]["precision"], manifest.get("fuse", {})
+        )
+        asked = Asked(run, predictor, effort, config.seed)
+        told = explain(asked)
+        rows = len(told["rows"])
+        found[algorithm] = {
+            "method": told["rows"][0]["players"]["method"],
+            "seconds_a_row_players": round(told["seconds_players"] / rows, 3),
+            "seconds_a_row_words": round(told["seconds_words"] / rows, 3),
+            "faithfulness": told["faithfulness"],
+            "sum_off": off(told),
+        }
+        if predictor.margins is not None:
+            found[algorithm]["exact_off"] = exactness(asked)
+        print(algorithm, json.dumps(found[algorithm]), flush=True)
+    return found
+
+
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -140,8 +186,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=96)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 20_000, 100_000])
     options = parser.parse_args()
-    config = load(options.conf, options.overrides)
-    spark = open_session("bench-report", config.spark)
+    spark = open_session("bench-report", load(options.conf, options.overrides).spark)
     result: dict[str, Any] = {
         "bench": "report", "conf": options.conf, "rows": options.rows, "samples": options.samples,
         "python": platform.python_version(), "spark": spark.version, "cores": os.cpu_count(),
@@ -150,33 +195,9 @@ def main() -> None:
         page(spark, 500)  # the JVM and the Python workers start
         result["page"] = {str(rows): page(spark, rows) for rows in options.sizes}
         print(json.dumps(result["page"], indent=1))
-    run = newest_run(spark, f"{config.output}/runs", config.table_format)
-    if run is None:
-        run_pipeline(spark, config, "2026-01-31")
-        run = newest_run(spark, f"{config.output}/runs", config.table_format)
-    assert run is not None
-    manifest = run.manifest()
-    effort = config.report.explain.model_copy(
-        update={"rows": options.rows, "samples": options.samples, "seconds": 3600.0, "shuffled": 0}
-    )
     result["explain"] = {}
-    for algorithm in manifest["classify"]:
-        predictor = Predictor(
-            config, run, algorithm, manifest["represent"]["precision"], manifest.get("fuse", {})
-        )
-        asked = Asked(run, predictor, effort, config.seed)
-        found = explain(asked)
-        rows = len(found["rows"])
-        result["explain"][algorithm] = {
-            "method": found["rows"][0]["players"]["method"],
-            "seconds_a_row_players": round(found["seconds_players"] / rows, 3),
-            "seconds_a_row_words": round(found["seconds_words"] / rows, 3),
-            "faithfulness": found["faithfulness"],
-            "sum_off": off(found),
-        }
-        if predictor.margins is not None:
-            result["explain"][algorithm]["exact_off"] = exactness(asked)
-        print(algorithm, json.dumps(result["explain"][algorithm]), flush=True)
+    for method in ASKED:
+        result["explain"] |= explained(spark, method, options)
     print(json.dumps(result))
 
 
