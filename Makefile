@@ -15,7 +15,7 @@ PYTEST ?=
 JOBS ?= 2
 SMOKE_LINES ?= 3.5 4.3
 
-export VENV
+export VENV JOBS
 
 .DEFAULT_GOAL := help
 .PHONY: help demo data run-demo install test check lint fast format smoke cluster-test package package-test clean

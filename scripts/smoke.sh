@@ -55,4 +55,4 @@ print("smoke:", ", ".join(f"{where} {version}" for where, version in found.items
 if not all(version.startswith(sys.argv[1] + ".") for version in found.values()):
     sys.exit(f"smoke: wanted {sys.argv[1]} everywhere")
 PY
-exec "$python" -m pytest -m smoke "$@"
+exec "$python" -m pytest -m smoke -n "${JOBS:-2}" --dist loadfile "$@"
