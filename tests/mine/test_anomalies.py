@@ -7,7 +7,7 @@ import pytest
 
 from fusionspark.errors import DataContractError
 from fusionspark.mine.anomalies.forest import Forest
-from fusionspark.mine.anomalies.model import AnomalyModel
+from fusionspark.mine.anomalies.model import ELSEWHERE, NUMBERS, AnomalyModel, smallest
 from fusionspark.mine.anomalies.peers import Peers
 from fusionspark.mine.anomalies.rarity import Categories, Numbers
 from fusionspark.mine.anomalies.saving import from_json, to_json
@@ -163,6 +163,12 @@ def test_scores_are_calibrated_and_do_not_depend_on_the_batch():
     for size in (1, 250):
         pieces = [model.score(part(columns, slice(i, i + size))) for i in range(0, 500, size)]
         assert np.array_equal(np.concatenate([piece.p for piece in pieces]), whole.p[:500])
+
+
+def test_the_smallest_p_value_by_its_share_by_hand():
+    # Of two detectors the one that asks whether text and table fit has three quarters, the other a quarter.
+    told = smallest({NUMBERS: [0.015, 1.0, 0.0], ELSEWHERE: [1.0, 0.03, np.nan]})
+    assert told == pytest.approx([1 - 0.985 * 0.955, 1 - 0.99 * 0.97, 0.0], abs=1e-12)
 
 
 def test_a_saved_model_is_the_same_and_holds_no_pickle():
