@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from fusionspark.mine.anomalies.model import ELSEWHERE, NUMBERS, AnomalyModel, s
 from fusionspark.mine.anomalies.peers import Peers
 from fusionspark.mine.anomalies.rarity import Categories, Numbers
 from fusionspark.mine.anomalies.saving import from_json, to_json
-from fusionspark.mine.anomalies.words import reasons
+from fusionspark.mine.anomalies.words import PHRASES, reasons
 
 WIDTH, KINDS = 12, ["sofa", "lamp", "bed"]
 
@@ -201,6 +203,17 @@ def test_reasons_in_words():
     swapped = {**swapped, "kind": [wrong]}
     told = reasons(model, swapped, model.score(swapped), 0)
     assert f"the text reads like kind = {columns['kind'][0]}, not kind = {wrong}" in told
+    told = reasons(model, swapped, model.score(swapped), 0, "zh")
+    assert f"文本读起来像 kind = {columns['kind'][0]}，而不是 kind = {wrong}" in told
+    assert "缺少 price" in reasons(model, asked, scored, 2, "zh")
+
+
+def test_both_languages_say_the_same():
+    fields = [
+        {name: sorted(re.findall(r"{(\w+)", text)) for name, text in phrases.items()}
+        for phrases in PHRASES.values()
+    ]
+    assert fields[0] == fields[1]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 30])
