@@ -305,7 +305,7 @@ def _plan(config: Config) -> list[str]:
         f"prepare    split by {config.split.by}: {shares}",
         f"represent  {', '.join(models) or 'no text or image column, skipped'}",
         f"fuse       {', '.join(blocks)}",
-        f"mine       {learners}; {config.mine.cluster.algorithm} with k = {config.mine.cluster.k}",
+        f"mine       {learners}; {config.mine.cluster.in_words()}",
         f"report     {config.output}/runs/<run-date>/report.html and run.json",
     ]
 

@@ -51,7 +51,7 @@ def test_every_key_of_base_yaml_has_a_comment_or_commented_children():
     [
         (
             "columns: {text: a}\nmine: {cluster: {kk: 3}}",
-            ["'mine.cluster.kk'", "c.yaml", "algorithm, batch_size, k"],
+            ["'mine.cluster.kk'", "c.yaml", "algorithm, batch_size, dimensions, k"],
         ),
         ("columns: {txt: a}", ["'columns.txt'", "did you mean 'text'?"]),
         ("colums: {text: a}", ["'colums'", "did you mean 'columns'?"]),
@@ -61,6 +61,8 @@ def test_every_key_of_base_yaml_has_a_comment_or_commented_children():
         ("columns: {text: a}\nmine: {retrain: {evry: 7}}", ["mine.retrain", "evry", "{every: DAYS}"]),
         ("columns: {text: a}\nmine: {cluster: {k: many}}", ["mine.cluster.k", "'many'", "auto and whole"]),
         ("columns: {text: a}\nmine: {cluster: {k: 1}}", ["mine.cluster.k", "1 is no", "from 2 on"]),
+        ("columns: {text: a}\nmine: {cluster: {min_share: 0.6}}", ["mine.cluster.min_share", "0.6"]),
+        ("columns: {text: a}\nmine: {cluster: {algorithm: dbscan}}", ["'dbscan'", "gaussian_mixture"]),
         ("columns: {text: a}\nsplit: {test: 1.5}", ["'split.test'", "1.5", "less than 1"]),
         ("columns: {text: a}\nsplit: {test: 0.6, validation: 0.5}", ["leaves no rows to train on"]),
         (

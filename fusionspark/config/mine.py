@@ -92,11 +92,17 @@ def _known_k(value: object) -> object:
 class Cluster(Section):
     """The clustering of the fused vectors."""
 
-    algorithm: Literal["kmeans", "bisecting_kmeans"] = "kmeans"
+    algorithm: Literal["kmeans", "bisecting_kmeans", "gaussian_mixture", "hdbscan"] = "kmeans"
     k: Annotated[int | Literal["auto"], BeforeValidator(_known_k)] = 8
     k_max: int = Field(20, ge=2)
     max_iter: int = Field(20, ge=1)
     batch_size: int = Field(0, ge=0)
+    dimensions: int = Field(16, ge=1)
+    min_share: float = Field(0.01, gt=0, le=0.5)
+
+    def in_words(self) -> str:
+        """The algorithm and the number of clusters, which HDBSCAN finds itself."""
+        return self.algorithm if self.algorithm == "hdbscan" else f"{self.algorithm} with k = {self.k}"
 
 
 class Rules(Section):

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionspark.columns import FEATURES, ROW_ID
-from fusionspark.mine.arrow_columns import Matrix, as_columns, collect_arrow
+from fusionspark.mine.arrow_columns import Matrix
 from fusionspark.mine.exact_rows import ExactRows
 from fusionspark.mine.lloyd import Settings, fit
+from fusionspark.mine.samples import feature_sample
 from fusionspark.mine.worker_group import WorkerGroup
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-#: Rows that are clustered for each k, and those of them whose silhouette is taken: it compares all pairs.
-SAMPLE, SILHOUETTE_SAMPLE = 10_000, 2_000
-#: Numbers brought to the driver at most; very wide vectors get a smaller sample.
-MAX_CELLS = 20_000_000
+#: Rows of the sample whose silhouette is taken: it compares all pairs.
+SILHOUETTE_SAMPLE = 2_000
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,8 @@ def choose_k(features: DataFrame, k_max: int, *, seed: int, max_iter: int) -> Ch
     features : DataFrame
         row_id and features, finite vectors of one width.
     """
-    from pyspark.ml.functions import vector_to_array
-    from pyspark.sql import functions as F
-
-    vector = vector_to_array(F.col(FEATURES), "float32").alias(FEATURES)
-    first = features.select(F.size(vector_to_array(F.col(FEATURES), "float32")).alias("n")).first()
-    rows = max(2, min(SAMPLE, MAX_CELLS // max(1, first["n"] if first is not None else 1)))
-    order = F.xxhash64(F.lit(seed), F.lit("choose k"), F.col(ROW_ID))
-    sample = features.select(ROW_ID, FEATURES).orderBy(order, ROW_ID).limit(rows)
-    table = collect_arrow(sample.select(ROW_ID, vector)).sort_by(ROW_ID)
-    return best_k(as_columns(table, vectors=FEATURES)[FEATURES], k_max, seed=seed, max_iter=max_iter)
+    sample = feature_sample(features, FEATURES, seed=seed, purpose="choose k", by=ROW_ID)
+    return best_k(sample, k_max, seed=seed, max_iter=max_iter)
 
 
 def best_k(rows: Matrix, k_max: int, *, seed: int, max_iter: int) -> Chosen:

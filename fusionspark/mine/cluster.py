@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.ml.clustering import BisectingKMeans, BisectingKMeansModel, KMeansModel
@@ -15,7 +15,9 @@ from pyspark.sql import functions as F
 from fusionspark.columns import CLUSTER, DISTANCE, FEATURES, MODEL_DIGEST, ROW_ID
 from fusionspark.errors import ConfigError, DataContractError, nearest
 from fusionspark.mine.checks import carried, check_columns, feature_facts
+from fusionspark.mine.density import DensityClusters, DensityClustersModel
 from fusionspark.mine.kmeans import KMeans
+from fusionspark.mine.mixture import GaussianMixture, GaussianMixtureModel
 from fusionspark.one_model import check_one_model
 from fusionspark.tables import ordered_for_fit
 
@@ -23,16 +25,27 @@ from fusionspark.tables import ordered_for_fit
 SILHOUETTE_ROWS = 20_000
 
 #: Name in the configuration -> model class.
-ALGORITHMS: Mapping[str, Any] = {"kmeans": KMeansModel, "bisecting_kmeans": BisectingKMeansModel}
+ALGORITHMS: Mapping[str, Any] = {
+    "kmeans": KMeansModel,
+    "bisecting_kmeans": BisectingKMeansModel,
+    "gaussian_mixture": GaussianMixtureModel,
+    "hdbscan": DensityClustersModel,
+}
+#: Those that find the number of clusters themselves.
+FIND_K = ("hdbscan",)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted clustering; by whom (``executors`` or ``mllib``), and where MLlib had to stand in, why."""
+    """A fitted clustering; by whom, where MLlib had to stand in why, and what the fit found.
 
-    model: KMeansModel | BisectingKMeansModel
+    ``engine`` is ``executors``, ``mllib`` or ``scikit-learn``; ``found`` holds JSON values.
+    """
+
+    model: Any
     engine: str
     why: str = ""
+    found: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -44,11 +57,15 @@ def train(
     max_iter: int,
     partitions: int,
     batch_size: int = 0,
+    dimensions: int = 16,
+    min_share: float = 0.01,
 ) -> Trained:
     """Fit a clustering on all rows; k-means with a ``batch_size`` above 0 by mini-batches from disk.
 
     K-means runs on the executors (`fusionspark.mine.kmeans`), where the order of rows changes nothing; the
-    model is MLlib's own either way. Bisecting k-means may find fewer than ``k`` clusters.
+    model is MLlib's own either way. Bisecting k-means may find fewer than ``k`` clusters; HDBSCAN, which is
+    fitted on a sample, looks for their number itself. ``dimensions`` are those in which a Gaussian mixture
+    and HDBSCAN work, ``min_share`` is the share of the sample that makes a cluster of HDBSCAN.
 
     Raises
     ------
@@ -66,24 +83,20 @@ def train(
     if k < 2:
         raise ConfigError("mine.cluster.k", str(k), allowed="at least 2")
     check_columns(features, [ROW_ID], FEATURES)
+    columns: dict[str, Any] = {"featuresCol": FEATURES, "predictionCol": CLUSTER, "seed": seed}
     if algorithm == "kmeans":
-        estimator = KMeans(
-            k=k,
-            seed=seed,
-            maxIter=max_iter,
-            featuresCol=FEATURES,
-            predictionCol=CLUSTER,
-            batchSize=batch_size,
-        )
-        return _kmeans(features, estimator)
+        return _kmeans(features, KMeans(k=k, maxIter=max_iter, batchSize=batch_size, **columns))
+    if algorithm == "hdbscan":
+        found = DensityClusters(dimensions=dimensions, minShare=min_share, **columns).fit(features)
+        return Trained(found, "scikit-learn", found=found.facts)
     rows = ordered_for_fit(features.select(ROW_ID, FEATURES, *carried(features)), partitions).cache()
     try:
         facts = feature_facts(rows, FEATURES, "clustering")
         _check_distinct(rows, k, facts.rows)
-        bisecting = BisectingKMeans(
-            k=k, seed=seed, maxIter=max_iter, featuresCol=FEATURES, predictionCol=CLUSTER
-        )
-        return Trained(bisecting.fit(rows), "mllib")
+        if algorithm == "gaussian_mixture":
+            mixture = GaussianMixture(k=k, maxIter=max_iter, dimensions=dimensions, **columns).fit(rows)
+            return Trained(mixture, "mllib", found=mixture.facts)
+        return Trained(BisectingKMeans(k=k, maxIter=max_iter, **columns).fit(rows), "mllib")
     finally:
         rows.unpersist()
 
@@ -113,14 +126,12 @@ def _too_few(k: int, rows: int, distinct: int) -> DataContractError:
     )
 
 
-def load(algorithm: str, path: str) -> KMeansModel | BisectingKMeansModel:
+def load(algorithm: str, path: str) -> Any:
     """Read a saved clustering."""
-    return ALGORITHMS[algorithm].load(path)  # type: ignore[no-any-return]
+    return ALGORITHMS[algorithm].load(path)
 
 
-def assign(
-    model: KMeansModel | BisectingKMeansModel, features: DataFrame, ids: Sequence[int] | None = None
-) -> DataFrame:
+def assign(model: Any, features: DataFrame, ids: Sequence[int] | None = None) -> DataFrame:
     """The cluster of every row and its Euclidean distance to the centre (`columns.CLUSTERS_DDL`); lazy.
 
     ``ids`` are what the clusters are called, in the order of the model; by default their number in it.
@@ -140,7 +151,7 @@ def assign(
     squared = F.when(row["type"] == 1, _total(dense)).otherwise(
         F.greatest(F.lit(0.0), F.col("__square") + _total(sparse))
     )
-    assigned = model.transform(features.select(ROW_ID, FEATURES))
+    assigned: DataFrame = model.transform(features.select(ROW_ID, FEATURES))
     return assigned.join(F.broadcast(centres), CLUSTER).select(
         ROW_ID, F.col("__id").alias(CLUSTER), F.sqrt(squared).alias(DISTANCE)
     )

@@ -276,4 +276,4 @@ class LinearSVCOneVsRestModel(Model, _Params, MLReadable["LinearSVCOneVsRestMode
     @classmethod
     def read(cls) -> MLReader[LinearSVCOneVsRestModel]:
         """Return a reader of saved models."""
-        return WrapperReader(cls)
+        return WrapperReader(lambda models, _: cls(models))

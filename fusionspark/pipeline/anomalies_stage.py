@@ -42,7 +42,7 @@ def anomalies(ctx: Context, view: RowView) -> dict[str, Any] | None:
             return None
         model = from_json(text)
     learnt = time.monotonic()
-    ctx.run.write(score(view, model, settings.share), c.ANOMALIES)
+    ctx.run.write(score(view, model, settings.share, ctx.config.report.language), c.ANOMALIES)
     done = time.monotonic()
     return {
         "share": settings.share,
@@ -53,14 +53,17 @@ def anomalies(ctx: Context, view: RowView) -> dict[str, Any] | None:
     }
 
 
-def score(view: RowView, model: AnomalyModel, share: float) -> DataFrame:
-    """Score of each row, its parts and, where it is flagged, the reasons (`columns.ANOMALIES_DDL`); lazy."""
+def score(view: RowView, model: AnomalyModel, share: float, language: str) -> DataFrame:
+    """Score of each row, its parts and, where it is flagged, the reasons (`columns.ANOMALIES_DDL`); lazy.
+
+    The reasons are in the language of the page.
+    """
     parts = _parts(view)
 
     def judge(batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
             if batch.num_rows:
-                yield _judged(batch, _columns(batch, parts), model, share)
+                yield _judged(batch, _columns(batch, parts), model, share, language)
 
     return _selected(view.rows, view).mapInArrow(judge, c.ANOMALIES_DDL)  # type: ignore[arg-type]
 
@@ -107,7 +110,7 @@ def _columns(batch: Any, parts: tuple[list[str], list[str], bool]) -> dict[str, 
     return {**found, "id": ids, "cluster": cluster, "vectors": vectors}
 
 
-def _judged(batch: Any, columns: dict[str, Any], model: AnomalyModel, share: float) -> Any:
+def _judged(batch: Any, columns: dict[str, Any], model: AnomalyModel, share: float, language: str) -> Any:
     import pyarrow as pa
 
     scored = model.score(columns)
@@ -116,7 +119,7 @@ def _judged(batch: Any, columns: dict[str, Any], model: AnomalyModel, share: flo
         [(name, float(p[i])) for name, p in scored.parts.items() if not np.isnan(p[i])]
         for i in range(batch.num_rows)
     ]
-    told = [reasons(model, columns, scored, i) if flagged[i] else [] for i in range(batch.num_rows)]
+    told = [reasons(model, columns, scored, i, language) if flagged[i] else [] for i in range(batch.num_rows)]
     return pa.RecordBatch.from_arrays(
         [
             batch.column(c.ROW_ID),

@@ -39,7 +39,7 @@ def _taken_over(kept: RunFolder) -> tuple[Any, dict[str, Any]]:
 
 def _fitted(ctx: Context, shape: DataFrame) -> tuple[Any, dict[str, Any]]:
     settings, chosen = ctx.config.mine.cluster, None
-    k = settings.k
+    k = 2 if settings.algorithm in cluster.FIND_K else settings.k
     if k == "auto":
         with progress.stage(ctx.spark, "mine: number of clusters"):
             found = choose_k(shape, settings.k_max, seed=ctx.config.seed, max_iter=settings.max_iter)
@@ -53,6 +53,8 @@ def _fitted(ctx: Context, shape: DataFrame) -> tuple[Any, dict[str, Any]]:
             max_iter=settings.max_iter,
             partitions=ctx.partitions,
             batch_size=settings.batch_size,
+            dimensions=settings.dimensions,
+            min_share=settings.min_share,
         )
     fitted.model.write().overwrite().save(ctx.run.model_path("cluster"))
     with progress.stage(ctx.spark, "mine: clusters of the run before"):
@@ -64,7 +66,7 @@ def _fitted(ctx: Context, shape: DataFrame) -> tuple[Any, dict[str, Any]]:
             assigned.unpersist()
     return fitted.model, {
         "algorithm": settings.algorithm,
-        "fit": {"engine": fitted.engine, "why": fitted.why},
+        "fit": {"engine": fitted.engine, "why": fitted.why, **fitted.found},
         "chosen": chosen,
         **called,
     }

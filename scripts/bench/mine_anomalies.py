@@ -101,7 +101,8 @@ def table_only(prepared: pd.DataFrame, seed: int) -> Any:
 def over(given: Config, path: str, output: str) -> Config:
     """The configuration of the set over the planted table, with one quick classifier and no rules."""
     data = given.model_dump()
-    data |= {"output": output, "source": {"format": "parquet", "path": path}}
+    # The contract is that of the file, not of a sample with plants in it.
+    data |= {"output": output, "source": {"format": "parquet", "path": path}, "contract": {}}
     data["columns"] |= {"key": [KEY], "date": None}
     data["split"]["by"] = "hash"
     data["mine"]["classify"] |= {"algorithms": ["logistic_regression"], "max_iter": 5}

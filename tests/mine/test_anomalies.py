@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from fusionspark.errors import DataContractError
 from fusionspark.mine.anomalies.forest import Forest
-from fusionspark.mine.anomalies.model import AnomalyModel
+from fusionspark.mine.anomalies.model import ELSEWHERE, NUMBERS, AnomalyModel, smallest
 from fusionspark.mine.anomalies.peers import Peers
 from fusionspark.mine.anomalies.rarity import Categories, Numbers
 from fusionspark.mine.anomalies.saving import from_json, to_json
-from fusionspark.mine.anomalies.words import reasons
+from fusionspark.mine.anomalies.words import PHRASES, reasons
 
 WIDTH, KINDS = 12, ["sofa", "lamp", "bed"]
 
@@ -165,6 +167,12 @@ def test_scores_are_calibrated_and_do_not_depend_on_the_batch():
         assert np.array_equal(np.concatenate([piece.p for piece in pieces]), whole.p[:500])
 
 
+def test_the_smallest_p_value_by_its_share_by_hand():
+    # Of two detectors the one that asks whether text and table fit has three quarters, the other a quarter.
+    told = smallest({NUMBERS: [0.015, 1.0, 0.0], ELSEWHERE: [1.0, 0.03, np.nan]})
+    assert told == pytest.approx([1 - 0.985 * 0.955, 1 - 0.99 * 0.97, 0.0], abs=1e-12)
+
+
 def test_a_saved_model_is_the_same_and_holds_no_pickle():
     columns = shop(200)
     columns["kind"][3], columns["price"][4], columns["vectors"][5] = None, np.nan, np.nan
@@ -195,6 +203,17 @@ def test_reasons_in_words():
     swapped = {**swapped, "kind": [wrong]}
     told = reasons(model, swapped, model.score(swapped), 0)
     assert f"the text reads like kind = {columns['kind'][0]}, not kind = {wrong}" in told
+    told = reasons(model, swapped, model.score(swapped), 0, "zh")
+    assert f"文本读起来像 kind = {columns['kind'][0]}，而不是 kind = {wrong}" in told
+    assert "缺少 price" in reasons(model, asked, scored, 2, "zh")
+
+
+def test_both_languages_say_the_same():
+    fields = [
+        {name: sorted(re.findall(r"{(\w+)", text)) for name, text in phrases.items()}
+        for phrases in PHRASES.values()
+    ]
+    assert fields[0] == fields[1]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 30])

@@ -52,9 +52,9 @@ def test_the_sample_is_the_same_for_every_partitioning(
 ) -> None:
     from pyspark.ml.linalg import Vectors
 
-    from fusionspark.mine import choose_k as module
+    from fusionspark.mine import samples
 
-    monkeypatch.setattr(module, "SAMPLE", 60)
+    monkeypatch.setattr(samples, "ROWS", 60)
     rows = [(f"r{i:03}", Vectors.dense(row.tolist())) for i, row in enumerate(clouds())]
     df = spark.createDataFrame(rows, ["row_id", "features"])
     found = [choose_k(df.repartition(n), 6, seed=1, max_iter=10) for n in (1, 5)]

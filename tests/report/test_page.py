@@ -146,6 +146,9 @@ def test_clusters_have_a_name_rows_and_columns():
     assert "not on the executors" not in text
     run["cluster"]["fit"] = {"engine": "mllib", "why": "a reason & so on"}
     assert "fitted by MLlib's k-means, not on the executors: a reason & so on" in Reader(render(run)).text
+    run["cluster"]["fit"] = {"engine": "scikit-learn", "why": "", "found": 5, "sample": 900, "noise": 0.25}
+    said = "HDBSCAN found 5 dense groups in a sample of 900 rows. 25.0% of the sample lie in none"
+    assert said in Reader(render(run)).text
 
 
 def test_a_run_without_labels_says_so():

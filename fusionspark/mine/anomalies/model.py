@@ -16,6 +16,11 @@ from fusionspark.mine.anomalies.rarity import Categories, Numbers
 FOREST, DISTANCE, NUMBERS, CATEGORIES, UNLIKE, ELSEWHERE = DETECTORS = (
     "isolation_forest", "cluster_distance", "numbers", "categories", "text_unlike_peers", "text_elsewhere",
 )  # fmt: skip
+#: Share of each detector in the error that all make together. Two questions get the same: is a part of the
+#: row odd by itself, and do text and table fit. What looks at all parts at once is seldom the first to see
+#: anything, and gets little. One part by itself can be odder than any row, so that it pays little for its
+#: share; how badly a text fits another row's columns has no such extreme, and would pay most.
+SHARES = {FOREST: 0.05, DISTANCE: 0.05, NUMBERS: 0.15, CATEGORIES: 0.15, UNLIKE: 0.15, ELSEWHERE: 0.45}
 #: Principal components of the text that the isolation forest sees.
 TEXT_COMPONENTS = 8
 
@@ -25,7 +30,8 @@ class Scored:
     """What the detectors say of rows.
 
     ``parts`` holds a p-value a detector (NaN where it has nothing to say), ``statistic`` the corrected
-    smallest of them, ``p`` the calibrated p-value of that; ``level`` and ``other`` as from `Peers.scores`.
+    smallest of them by their shares, ``p`` the calibrated p-value of that; ``level`` and ``other`` as from
+    `Peers.scores`.
     """
 
     parts: Mapping[str, Any]
@@ -40,9 +46,10 @@ class AnomalyModel:
     """Detectors fitted on training rows, and what their scores were there.
 
     The score of each detector becomes an empirical p-value: the share of training rows that score as high.
-    The smallest p-value of a row, as a row that is odd in one way must be found (Tippett 1931), corrected for
-    the number of detectors (Sidak 1967), is its statistic. How small that is, is again counted against the
-    training rows, so that the joint p-value is calibrated however the detectors depend on each other.
+    The smallest p-value of a row, as a row that is odd in one way must be found (Tippett 1931), each over the
+    share of its detector (weighted p-values: Genovese, Roeder and Wasserman 2006) and corrected for how many
+    there are (Sidak 1967), is its statistic. How small that is, is again counted against the training rows,
+    so that the joint p-value is calibrated however the detectors depend on each other.
     """
 
     numeric: tuple[str, ...]
@@ -106,7 +113,7 @@ class AnomalyModel:
         raw, _, _ = with_forest.raw_scores(columns)
         known = {name: np.sort(scores[~np.isnan(scores)]) for name, scores in raw.items()}
         calibrated = cls(**{**with_forest.__dict__, "known": known})
-        joint = np.sort(smallest(list(calibrated.p_values(raw).values())))
+        joint = np.sort(smallest(calibrated.p_values(raw)))
         return cls(**{**calibrated.__dict__, "joint": joint})
 
     def matrix(self, columns: Mapping[str, Any]) -> Any:
@@ -163,23 +170,32 @@ class AnomalyModel:
         """Score rows; columns as in `fit`. The result does not depend on which rows are scored together."""
         raw, level, other = self.raw_scores(columns)
         parts = self.p_values(raw)
-        statistic = smallest(list(parts.values()))
+        statistic = smallest(parts)
         # The smaller the statistic, the odder: the tail is counted from the other end.
         p = (1.0 + np.searchsorted(self.joint, statistic, side="right")) / (len(self.joint) + 1.0)
         return Scored(parts, np.minimum(p, 1.0), statistic, level, other)
 
 
-def smallest(parts: Sequence[Any]) -> Any:
-    """Smallest p-value of each row, corrected for how many it has; NaN left out; 1 where there are none.
+def smallest(parts: Mapping[str, Any]) -> Any:
+    """Smallest p-value of each row over the share of its detector, corrected for all that have one.
 
-    >>> smallest([[0.01, 1.0, float("nan")], [1.0, float("nan"), float("nan")]]).round(4).tolist()
+    NaN is left out, and the others share what it had; 1 where there are none. For independent detectors it is
+    the probability that any is as small by its share.
+
+    >>> nan = float("nan")
+    >>> found = smallest({NUMBERS: [0.01, 1.0, nan], CATEGORIES: [1.0, nan, nan]})
+    >>> found.round(4).tolist()
     [0.0199, 1.0, 1.0]
     """
-    p = np.asarray(parts, dtype=np.float64)
-    least = np.where(np.isnan(p), 1.0, p).min(axis=0)
-    # As it stands, (1 - p)^m would lose what is below 1e-16.
-    corrected = -np.expm1((~np.isnan(p)).sum(axis=0) * np.log1p(-np.minimum(least, 1 - 1e-16)))
-    return np.where(least < 1, corrected, 1.0)
+    p = np.array([np.asarray(one, dtype=np.float64) for one in parts.values()])
+    shares = np.where(np.isnan(p), 0.0, np.array([SHARES[name] for name in parts])[:, None])
+    shares = shares / np.maximum(shares.sum(axis=0), 1e-300)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least = np.where(np.isnan(p), np.inf, p / shares).min(axis=0)
+    # Product of what is left of 1; as it stands, it would lose what is below 1e-16.
+    limits = np.minimum(np.where(np.isinf(least), 0.0, least) * shares, 1 - 1e-16)
+    found = -np.expm1(np.log1p(-limits).sum(axis=0))
+    return np.where((np.nan_to_num(p, nan=1.0) < 1).any(axis=0), found, 1.0)
 
 
 def _tail(known: Any, scores: Any) -> Any:

@@ -38,6 +38,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     why = dig(run, "cluster", "fit", "why")
     if why:
         lines.append(words("mllib_stood_in", why=str(why)))
+    lines += _noise(run, words)
     if not sizes and not lines:
         return Section("clusters", title, [Sentences([words("no_cluster")], "absent")])
     order = {cluster: i for i, cluster in enumerate(sizes)}
@@ -48,6 +49,16 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
         blocks.append(Figures(drawn))
     blocks += _cards(run, sizes, order, words)
     return Section("clusters", title, blocks)
+
+
+def _noise(run: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Say how much of the sample HDBSCAN left out, where it made the clusters."""
+    fit = dig(run, "cluster", "fit")
+    noise = number(dig(run, "cluster", "fit", "noise"))
+    if noise is None:
+        return []
+    found, sample = integer(fit.get("found")), integer(fit.get("sample"))
+    return [words("density_noise", found=found, sample=sample, noise=percent(noise))]
 
 
 def _sizes(run: Mapping[str, Any]) -> dict[Any, int]:
