@@ -83,7 +83,7 @@ class Job:
     #: Whether the stage to be harmed is a barrier stage.
     barrier = False
     #: CPU seconds of one of its Python processes in that stage, after which an executor is harmed.
-    into = 0.3
+    into = 1.5
 
     def __init__(self, cluster: Cluster, work: Path, name: str) -> None:
         self.cluster, self.work, self.name = cluster, work, name
