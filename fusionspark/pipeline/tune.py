@@ -152,7 +152,8 @@ def _distributed(
             allowed=f"at most the {slots} task slots of this session",
         )
     say(f"tune: {task.settings.model} on {processes} processes, into {task.folder}")
-    gpu = config.represent.gpu_amount >= 1
+    # This barrier stage has no resource profile of its own: its tasks have GPUs where all tasks have.
+    gpu = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) >= 1
 
     def run_processes() -> dict[str, Any]:
         distributor = TorchDistributor(num_processes=processes, local_mode=False, use_gpu=gpu)
