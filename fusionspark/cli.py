@@ -146,12 +146,12 @@ def tune(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> N
     """Adapt the language model to the label of the training rows; prints the model's folder."""
     config = load(conf, overrides or [])
     date = check_run_date(run_date or today())
-    spark = open_session(config.title, config.spark)
-    from fusionspark import pipeline
+    with opened(config.log, "tune", config.title, date):
+        spark = open_session(config.title, config.spark)
+        from fusionspark import pipeline
 
-    tuned = pipeline.tune(spark, config, date, say=_say)
-    scores = tuned["scores"]
-    before, after = scores["validation_loss_untuned"], scores["validation_loss"]
+        tuned = pipeline.tune(spark, config, date, say=_say)
+    before, after = (tuned["scores"][name] for name in ("validation_loss_untuned", "validation_loss"))
     shown = "no validation rows" if after is None else f"validation loss {before:.4f} -> {after:.4f}"
     out.print(
         f"tuned on {tuned['rows']} rows in {tuned['steps']} steps, {tuned['seconds']:.0f} s; {shown}",

@@ -116,6 +116,10 @@ class OutOfSpaceError(FusionSparkError, RuntimeError):
     """A disk is full; what is published stays readable."""
 
 
+class LostExecutorsError(FusionSparkError, RuntimeError):
+    """Tasks that must run at once cannot, since executors are gone; the same command goes on later."""
+
+
 class RunLockedError(FusionSparkError, RuntimeError):
     """Another process works at the same run date."""
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 INTERVAL = 0.5
 #: Seconds between two lines where the output is a log and no terminal.
 LOG_INTERVAL = 10.0
-#: The stages under way, outermost first, each by its name and end; only the innermost one prints.
-_under_way: list[tuple[str, threading.Event]] = []
+#: What Spark keeps of the jobs of a thread.
+JOB = ("jobGroup.id", "job.description")
+#: The ends of the stages under way, outermost first; only the innermost one prints.
+_under_way: list[threading.Event] = []
 
 
 @contextmanager
@@ -29,7 +31,8 @@ def stage(
     Parameters
     ----------
     spark : SparkSession
-        Its jobs get ``name`` as group and description, so that the Spark UI is readable.
+        Its jobs get ``name`` as group and description, so that the Spark UI is readable; those after it
+        have again what they had before.
     name : str
         Name of the stage.
     note : callable, optional
@@ -38,9 +41,10 @@ def stage(
         Tasks expected; 0 where unknown.
     """
     context = spark.sparkContext
+    group, described = (context.getLocalProperty(f"spark.{key}") or "" for key in JOB)
     context.setJobGroup(name, f"fusionspark: {name}")
     started, done = time.monotonic(), threading.Event()
-    _under_way.append((name, done))
+    _under_way.append(done)
     terminal = sys.stderr.isatty()
 
     def line() -> str:
@@ -61,7 +65,7 @@ def stage(
     def watch() -> None:
         last = started
         while not done.wait(INTERVAL):
-            if _under_way[-1][1] is not done:
+            if _under_way[-1] is not done:
                 continue
             if terminal:
                 print(f"\r\x1b[2K  {line()}", end="", file=sys.stderr, flush=True)
@@ -78,6 +82,5 @@ def stage(
         watcher.join()
         if terminal:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-        _under_way.remove((name, done))
-        outer = _under_way[-1][0] if _under_way else ""
-        context.setJobGroup(outer, f"fusionspark: {outer}" if outer else "")
+        _under_way.remove(done)
+        context.setJobGroup(group, described)

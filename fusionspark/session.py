@@ -101,7 +101,7 @@ def open_session(name: str, settings: Mapping[str, str] | None = None) -> SparkS
     Parameters
     ----------
     name : str
-        Application name in the Spark UI.
+        Application name in the Spark UI, and description of the jobs that no stage names.
     settings : mapping of str to str, optional
         Spark settings of the configuration; they win over the defaults of this module.
 
@@ -124,4 +124,8 @@ def open_session(name: str, settings: Mapping[str, str] | None = None) -> SparkS
     builder = SparkSession.builder.appName(name)
     for key, value in merged.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    if not spark.sparkContext.getLocalProperty("spark.jobGroup.id"):
+        # Jobs outside the stages, which name their own.
+        spark.sparkContext.setJobGroup("fusionspark", f"fusionspark: {name}")
+    return spark

@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "labels",
         "run_dates",
         "run_log",
+        "barrier_slots",
     ),
     ("picks", "contract"),
     ("collect", "prepare", "represent", "fuse", "mine", "report"),

@@ -1,9 +1,11 @@
-"""Compare two run folders table by table: the same rows, the same values, vectors within a tolerance.
+"""Compare two outputs table by table: the same rows, the same values, vectors within a tolerance.
 
     python scripts/compare_runs.py OUTPUT_A/runs/DATE OUTPUT_B/runs/DATE [--tolerance 1e-5]
 
+Either is the folder of a run or of a score, of a stream (all its batches) or of tuned models (their weights).
+
 Strings, integers, booleans and dates must be equal; floats, and the numbers inside arrays, maps and MLlib
-vectors, may differ by the tolerance (absolute below 1, relative above). From run.json the counts, the
+vectors, may differ by the tolerance (absolute below 1, relative above). From the JSON file the counts, the
 model and the figures of classify and cluster are compared; seconds, model loads, worker processes, what
 was encoded or reused and the number of the attempt differ by nature. Prints one line a table, with the
 first differences, and ends with 1 where there are any. Needs no Spark.
@@ -20,11 +22,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 # A table without any of these is compared as a bag of rows.
 KEYS = ("row_id", "algorithm", "stage", "reason")
+# What says what is in an output: of a run or score, of a stream, of tuned models.
+MANIFESTS = ("run.json", "batches/*/batch.json", "*/tuned.json")
+WEIGHTS = "model.safetensors"
 # What of run.json says how the run went rather than what came out.
 RUN_JSON_IGNORED = frozenset(
     {
@@ -32,7 +38,7 @@ RUN_JSON_IGNORED = frozenset(
         "workers", "output", "started", "ended", "tables", "encoded", "reused", "tokens",
         "seconds_saved", "seconds_lookup", "seconds_encode", "seconds_join", "seconds_predict", "path",
         "seconds_players", "seconds_words", "seconds_fit", "seconds_score",
-        "bytes", "files", "distance", "canary", "segments", "represent_seconds",
+        "bytes", "files", "distance", "canary", "segments", "represent_seconds", "spark",
     }
 )  # fmt: skip
 SHOWN = 3
@@ -164,16 +170,33 @@ def say(name: str, summary: str, found: list[str]) -> bool:
     return not found
 
 
-def compare(a: Path, b: Path, tolerance: float) -> bool:
-    """Compare two run folders, print what was found, and tell whether they agree."""
-    for run in (a, b):
-        if not (run / "run.json").is_file():
-            raise SystemExit(
-                f"{run}: no run.json there. Allowed: the folder of a finished run, OUTPUT/runs/DATE."
-            )
-    left_json, right_json = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (a, b))
-    # The manifest names the attempt that it is of.
-    a, b = a / left_json.get("tables", ""), b / right_json.get("tables", "")
+def manifests(output: Path) -> list[Path]:
+    """JSON files that say what is in an output, relative to it."""
+    for pattern in MANIFESTS:
+        if found := sorted(path.relative_to(output) for path in output.glob(pattern)):
+            return found
+    raise SystemExit(
+        f"{output}: nothing there to compare. Allowed: a folder with {', '.join(MANIFESTS)}: "
+        "OUTPUT/runs/DATE, OUTPUT/scores/DATE, OUTPUT/stream, OUTPUT/tuned."
+    )
+
+
+def weight_differences(a: Path, b: Path, tolerance: float) -> list[str]:
+    """Say in sentences how the weights of two models differ."""
+    from safetensors.numpy import load_file
+
+    left, right = load_file(a), load_file(b)
+    found = [f"{name}: in one model only" for name in sorted(left.keys() ^ right.keys())]
+    for name in sorted(left.keys() & right.keys()):
+        if left[name].shape != right[name].shape:
+            found.append(f"{name}: {left[name].shape} and {right[name].shape}")
+        elif not np.allclose(left[name], right[name], rtol=tolerance, atol=tolerance):
+            found.append(f"{name}: up to {np.abs(left[name] - right[name]).max():.2g} apart")
+    return found
+
+
+def compare_tables(a: Path, b: Path, tolerance: float) -> bool:
+    """Compare the tables of two folders."""
     names_a, names_b = tables_of(a), tables_of(b)
     fine = True
     if names_a != names_b:
@@ -184,7 +207,32 @@ def compare(a: Path, b: Path, tolerance: float) -> bool:
         left, right = read(a / name), read(b / name)
         found = table_differences(left, right, tolerance)
         fine = say(name, f"{left.num_rows} and {right.num_rows} rows", found) and fine
-    return say("run.json", "counts and figures", json_differences(left_json, right_json, tolerance)) and fine
+    return fine
+
+
+def compare_one(a: Path, b: Path, tolerance: float) -> bool:
+    """Compare what two JSON files say, and the tables or weights beside them."""
+    left, right = (json.loads(path.read_text(encoding="utf-8")) for path in (a, b))
+    if a.name == "tuned.json":
+        weights = weight_differences(a.with_name(WEIGHTS), b.with_name(WEIGHTS), tolerance)
+        fine = say(WEIGHTS, "weights", weights)
+    else:
+        # The manifest of a run names the attempt that it is of.
+        fine = compare_tables(
+            a.parent / left.get("tables", ""), b.parent / right.get("tables", ""), tolerance
+        )
+    found = json_differences(left, right, tolerance, a.name)
+    return say(a.name, "counts and figures", found) and fine
+
+
+def compare(a: Path, b: Path, tolerance: float) -> bool:
+    """Compare two outputs, print what was found, and tell whether they agree."""
+    names_a, names_b = manifests(a), manifests(b)
+    if names_a != names_b:
+        odd = sorted(set(names_a) ^ set(names_b))
+        return say("output", "parts", [f"{name}: in one only" for name in odd])
+    # Each is looked at, whatever the one before says.
+    return not [name for name in names_a if not compare_one(a / name, b / name, tolerance)]
 
 
 def main(arguments: list[str] | None = None) -> int:

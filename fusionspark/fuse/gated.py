@@ -21,6 +21,7 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
+from fusionspark.barrier_slots import run_in_barrier
 from fusionspark.columns import ANSWER, FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.files import Files
@@ -184,9 +185,15 @@ class GatedFuser(Estimator["GatedFuserModel"], _GatedParams, DefaultParamsReadab
             tuple(layout.values()), len(labels), self.getEncoderUnits(), self.getHiddenUnits(),
             max_epochs=self.getMaxIter(), seed=self.getSeed(),
         )  # fmt: skip
-        files = self._write(dataset, labels)
+        files, tasks, local = self._write(dataset, labels), self.getNumTasks(), self.getLocalMode()
+
+        def fitted() -> dict[str, Any]:
+            return fit_network(spec, files, tasks, local=local)
+
         try:
-            found = fit_network(spec, files, self.getNumTasks(), local=self.getLocalMode())
+            # On executors the processes are tasks that must all run at once.
+            spark = dataset.sparkSession
+            found = fitted() if local else run_in_barrier(spark, tasks, "the gated network", fitted)
         finally:
             Files(dataset.sparkSession).delete(self.getRowsDir())
         model = GatedFuserModel(spec, found.pop("weights"), found)

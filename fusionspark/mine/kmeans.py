@@ -12,9 +12,9 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import functions as F
 
-from fusionspark.errors import ConfigError, FusionSparkError, nearest
+from fusionspark.barrier_slots import run_in_barrier, slots, why_no_barrier
+from fusionspark.errors import ConfigError, FusionSparkError, LostExecutorsError, nearest
 from fusionspark.mine.arrow_columns import as_stored
-from fusionspark.mine.barrier_slots import slots, why_no_barrier
 from fusionspark.mine.kmeans_model import as_model, mllib_kmeans
 from fusionspark.mine.kmeans_start import INIT_MODES
 from fusionspark.mine.lloyd import Outcome, Settings
@@ -276,15 +276,13 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
 
     def _on_executors(self, rows: DataFrame, workers: int) -> Outcome | None:
         """Fit in tasks of one stage; None, with the reason in ``why``, where Spark will not schedule it."""
-        from fusionspark.mine import kmeans_tasks
-
-        device = self.getOrDefault(self.device)
         try:
-            if self.getOrDefault(self.batchSize):
-                return kmeans_tasks.in_mini_batches(
-                    rows, workers, self._settings(), size=self.getOrDefault(self.batchSize), device=device
-                )
-            return kmeans_tasks.in_memory(rows, workers, self._settings(), device=device)
+            return run_in_barrier(
+                rows.sparkSession, workers, "k-means", lambda: self._in_tasks(rows, workers)
+            )
+        except LostExecutorsError:
+            # Fewer tasks come to the same result.
+            return self._on_executors(rows, min(workers - 1, slots(rows.sparkSession)))
         except FusionSparkError:
             raise
         except Exception as error:
@@ -294,3 +292,11 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
                     self.why = f"Spark refused the barrier stage ({code})"
                     return None
             raise
+
+    def _in_tasks(self, rows: DataFrame, workers: int) -> Outcome:
+        from fusionspark.mine import kmeans_tasks
+
+        device, size = self.getOrDefault(self.device), self.getOrDefault(self.batchSize)
+        if size:
+            return kmeans_tasks.in_mini_batches(rows, workers, self._settings(), size=size, device=device)
+        return kmeans_tasks.in_memory(rows, workers, self._settings(), device=device)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark import progress
+from fusionspark.barrier_slots import run_in_barrier
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError
 from fusionspark.files import Files
@@ -151,7 +152,12 @@ def _distributed(
             allowed=f"at most the {slots} task slots of this session",
         )
     say(f"tune: {task.settings.model} on {processes} processes, into {task.folder}")
-    gpu = config.represent.gpu_amount >= 1
-    with progress.stage(spark, "tune"):
+    # This barrier stage has no resource profile of its own: its tasks have GPUs where all tasks have.
+    gpu = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) >= 1
+
+    def run_processes() -> dict[str, Any]:
         distributor = TorchDistributor(num_processes=processes, local_mode=False, use_gpu=gpu)
         return dict(distributor.run(run_process, task) or {})
+
+    with progress.stage(spark, "tune"):
+        return run_in_barrier(spark, processes, "the tuning", run_processes)

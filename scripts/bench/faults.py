@@ -60,14 +60,16 @@ def say(*parts: object) -> None:
 
 
 class Night:
-    """One output folder and the command that fills it."""
+    """One output folder and the command that fills it; ``settings`` are sections of the configuration."""
 
-    def __init__(self, work: Path, name: str, output: Path | None = None) -> None:
+    def __init__(self, work: Path, name: str, output: Path | None = None, **settings: Any) -> None:
         self.folder, self.source = work / name, work / "in"
-        if name != "undisturbed":
+        if not name.startswith("undisturbed"):
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.output = output or self.folder / "out"
+        # A task whose worker dies is tried again, as on a cluster; in plain local mode it would not be.
+        self.settings = {"spark": {"spark.master": "local[2,4]"}, **settings}
 
     def start(self, date: str = DATE, **source: Any) -> subprocess.Popen[str]:
         represent = {"model": source.pop("model", MODEL), "rows_per_task": 20}
@@ -82,8 +84,7 @@ class Night:
                 "cluster": {"k": 3},
             },
             "report": {"map_sample": 0},
-            # A task whose worker dies is tried again, as on a cluster; in plain local mode it would not be.
-            "spark": {"spark.master": "local[2,4]"},
+            **self.settings,
         }
         path = self.folder / "conf.yaml"
         path.write_text(yaml.safe_dump(conf))
@@ -236,23 +237,34 @@ def children(pid: int) -> list[int]:
     return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if stat(entry.name)[1:2] == [str(pid)]]
 
 
-def workers_of(driver: int) -> dict[int, int]:
-    """Python workers of a driver's Spark, and the clock ticks that each has computed."""
-    workers = [w for java in children(driver) for daemon in children(java) for w in children(daemon)]
-    return {worker: sum(map(int, stat(worker)[11:13])) for worker in workers}
+def ticks(pid: int) -> int:
+    """Clock ticks that a process has computed; 0 where it has ended."""
+    return sum(map(int, stat(pid)[11:13]))
+
+
+def workers_of(java: int) -> dict[int, int]:
+    """Python workers of a driver's or an executor's JVM, and the clock ticks that each has computed."""
+    return {worker: ticks(worker) for daemon in children(java) for worker in children(daemon)}
+
+
+def busy(before: dict[int, int], now: dict[int, int]) -> list[int]:
+    """Workers that computed between two looks.
+
+    An idle one that dies is no fault: Spark looks whether it lives before it gives it a task.
+    """
+    return [worker for worker, spent in now.items() if spent - before.get(worker, spent) >= BUSY]
 
 
 def kill_worker(work: Path, expected: Night) -> dict[str, Any]:
     night = Night(work, "worker")
     process = night.start()
     night.until(process, "represent")
-    killed, before = 0, workers_of(process.pid)
-    # An idle worker that dies is no fault: Spark looks whether it lives before it gives it a task.
+    java = children(process.pid)[0]
+    killed, before = 0, workers_of(java)
     while not killed and process.poll() is None:
         time.sleep(0.1)
-        now = workers_of(process.pid)
-        busy = [worker for worker, ticks in now.items() if ticks - before.get(worker, ticks) >= BUSY]
-        for worker in busy[:1]:
+        now = workers_of(java)
+        for worker in busy(before, now)[:1]:
             os.kill(worker, signal.SIGKILL)
             killed = worker
         before = now
@@ -370,6 +382,15 @@ FAULTS: dict[str, dict[str, Callable[[Path, Night], dict[str, Any]]]] = {
 }
 
 
+def report(name: str, inputs: dict[str, Any], found: dict[str, dict[str, Any]]) -> int:
+    """Print the JSON object of a benchmark of faults; 1 where a fault left a trace."""
+    fine = all(one["fine"] for one in found.values())
+    versions = {module: version(module) for module in ("pyspark", "pyarrow")}
+    inputs = {**inputs, "model": MODEL, "python": platform.python_version(), **versions}
+    say(json.dumps({"benchmark": name, "inputs": inputs, "fine": fine, "faults": found}))
+    return 0 if fine else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -398,11 +419,7 @@ def main() -> int:
     finally:
         if not options.work:
             shutil.rmtree(work, ignore_errors=True)
-    fine = all(one["fine"] for one in found.values())
-    versions = {name: version(name) for name in ("pyspark", "pyarrow")}
-    inputs = {"rows": options.rows, "model": MODEL, "python": platform.python_version(), **versions}
-    say(json.dumps({"benchmark": "faults", "inputs": inputs, "fine": fine, "faults": found}))
-    return 0 if fine else 1
+    return report("faults", {"rows": options.rows}, found)
 
 
 if __name__ == "__main__":

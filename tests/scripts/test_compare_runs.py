@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import compare_runs
@@ -138,7 +140,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["predictions", "run.json"]
     assert compare_runs.main([str(a), str(c)]) == 1
     assert "column 'n': 1 and 3" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"no run\.json there"):
+    with pytest.raises(SystemExit, match="nothing there to compare"):
         compare_runs.main([str(a), str(tmp_path)])
 
 
@@ -149,3 +151,41 @@ def test_a_table_in_one_run_only(tmp_path: Path, capsys: pytest.CaptureFixture[s
     pq.write_table(pa.table({"row_id": ["1"]}), b / "clusters" / "part-0.parquet")
     assert compare_runs.main([str(a), str(b)]) == 1
     assert "clusters: in one run only" in capsys.readouterr().out
+
+
+def write_batch(folder: Path, rows: list[dict[str, Any]], batch: int) -> Path:
+    (folder / "predictions").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / "predictions" / "part-0.parquet")
+    (folder / "batch.json").write_text(json.dumps({"batch": batch}), encoding="utf-8")
+    return folder
+
+
+def test_all_batches_of_a_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, last in (("a", row("2")), ("b", row("2")), ("c", row("2", n=3)), ("d", None)):
+        write_batch(tmp_path / name / "batches" / "0", [row("1")], 0)
+        if last:
+            write_batch(tmp_path / name / "batches" / "1", [last], 1)
+    a, b, c, d = (str(tmp_path / name) for name in "abcd")
+    assert compare_runs.main([a, b]) == 0
+    assert compare_runs.main([a, c]) == 1
+    assert "column 'n': 1 and 3" in capsys.readouterr().out
+    assert compare_runs.main([a, d]) == 1
+    assert "batches/1/batch.json: in one only" in capsys.readouterr().out
+
+
+def write_tuned(folder: Path, weights: list[float]) -> str:
+    place = folder / "label-0123"
+    place.mkdir(parents=True)
+    save_file({"w": np.array(weights, "float32")}, place / "model.safetensors")
+    (place / "tuned.json").write_text(json.dumps({"rows": 5, "seconds": len(str(folder))}), encoding="utf-8")
+    return str(folder)
+
+
+def test_weights_of_tuned_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, near = write_tuned(tmp_path / "a", [1.0, 2.0]), write_tuned(tmp_path / "near", [1.0, 2.000001])
+    far, longer = write_tuned(tmp_path / "far", [1.0, 2.5]), write_tuned(tmp_path / "longer", [1.0, 2.0, 3.0])
+    assert compare_runs.main([a, near]) == 0
+    assert compare_runs.main([a, far]) == 1
+    assert "w: up to 0.5 apart" in capsys.readouterr().out
+    assert compare_runs.main([a, longer]) == 1
+    assert "w: (2,) and (3,)" in capsys.readouterr().out
