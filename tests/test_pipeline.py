@@ -90,6 +90,7 @@ def test_a_whole_run_learns_what_the_text_says_and_accounts_for_every_row(spark,
     assert manifest["classify"]["logistic_regression"]["test"]["accuracy"] == 1.0
     assert manifest["cluster"]["k"] == 2
     assert manifest["cluster"]["fit"] == {"engine": "executors", "why": ""}
+    assert set(manifest["cluster"]["factors"]) == {"text", "tfidf", "table"}
     reasons = {found["reason"]: found["examples"] for found in manifest["quarantine"]["reasons"]}
     assert reasons == {"duplicate key": ["r059#2"], "not finite: n": ["inf"]}
 

@@ -78,6 +78,27 @@ def test_a_first_run_trains_and_the_next_one_keeps(spark, nights):
     assert third["models"]["why"].endswith("came without the figures that drift is measured against")
 
 
+def test_clusters_made_anew_keep_ids_and_names_of_the_night_before(spark, nights):
+    config, (first, second, third) = nights
+    assert first["cluster"]["since"] is second["cluster"]["since"] is None
+    since = third["cluster"]["since"]
+    assert (since["run_date"], since["by"], since["shared"]) == (NIGHTS[1], "rows", 80)
+    assert since["kept"]
+    assert sorted(since["kept"] + since["born"]) == sorted(third["cluster"]["ids"])
+    names, before = (
+        {one["id"]: one["name"] for one in run["cluster"]["clusters"]} for run in (third, second)
+    )
+    assert all(names[one] == before[one] for one in since["kept"])
+    then, now = (
+        {
+            row["row_id"]: row["cluster"]
+            for row in RunFolder(spark, f"{config().output}/runs", date).read("clusters").collect()
+        }
+        for date in NIGHTS[1:3]
+    )
+    assert since["moved"] == sum(then[row] != cluster for row, cluster in now.items())
+
+
 def test_each_policy_at_its_word(spark, nights):
     config, _ = nights
     assert chosen(spark, config(retrain="never", drift_psi=0.5), NIGHTS[3])["of"] == NIGHTS[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ DISTINCT = 1.5
 CANDIDATES = 5000
 #: Least normalised pointwise mutual information of two words that make a phrase.
 BOUND = 0.5
+#: First letters of jieba's tags of words with a content: adjectives, idioms and phrases, abbreviations, nouns
+#: of things, places and times, verbs, and what it has no class for. And its tag of 很 and the like.
+_CONTENT, _DEGREE = frozenset("abgijlnstvxz"), "zg"
+_HAN = re.compile("[\u3400-\u9fff]")
 #: A word that occurs in so large a share of its texts inside a kept phrase is not kept beside it.
 COVERED = 0.6
 
@@ -36,17 +41,42 @@ def _stop_words() -> frozenset[str]:
     return frozenset(ENGLISH_STOP_WORDS) - _MEANT
 
 
+@functools.cache
+def _function_words() -> frozenset[str]:
+    """Chinese words that jieba's dictionary tags as no noun, verb, adjective, idiom or abbreviation."""
+    try:
+        import jieba
+    except ImportError:
+        # Without it nothing was segmented: what stands between spaces is no word of its dictionary.
+        return frozenset()
+    found = set()
+    with jieba.Tokenizer().get_dict_file() as lines:
+        for line in lines:
+            word, _, tag = line.decode("utf-8").split()
+            if tag == _DEGREE or tag[0] not in _CONTENT:
+                found.add(word)
+    return frozenset(found)
+
+
+def _bears_meaning(word: str, stop: frozenset[str]) -> bool:
+    if word in stop or word.isnumeric():
+        return False
+    if word.isascii():
+        return len(word) > 1
+    return _HAN.match(word) is None or word not in _function_words()
+
+
 def terms_of(tokens: Sequence[str]) -> set[str]:
     """Words, and neighbouring words joined by a space, of which none is a stop word, a letter or a number.
+
+    Stop words are scikit-learn's for English, and for Chinese what jieba's dictionary, by which texts are
+    segmented, tags as a function word or an adverb.
 
     >>> sorted(terms_of(["the", "side", "effects", "of", "2"]))
     ['effects', 'side', 'side effects']
     """
     stop = _stop_words()
-    good = [
-        word not in stop and not word.isnumeric() and not (len(word) == 1 and word.isascii())
-        for word in tokens
-    ]
+    good = [_bears_meaning(word, stop) for word in tokens]
     words = {word for word, kept in zip(tokens, good, strict=True) if kept}
     pairs = zip(tokens, tokens[1:], good, good[1:], strict=False)
     return words | {f"{one} {two}" for one, two, a, b in pairs if a and b and one != two}

@@ -13,7 +13,7 @@ from fusionspark import progress
 from fusionspark.mine import classify, cluster
 from fusionspark.mine.algorithms import Hyperparameters
 from fusionspark.mine.search import Search
-from fusionspark.pipeline import cluster_stage, learnt_fusion
+from fusionspark.pipeline import cluster_space, cluster_stage, learnt_fusion
 from fusionspark.pipeline.anomalies_stage import anomalies
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.row_view import row_view
@@ -24,7 +24,7 @@ def mine(ctx: Context) -> dict[str, Any]:
     """Write the tables `predictions`, `clusters`, `rules` and `anomalies`."""
     settings = ctx.config.mine
     features = ctx.run.read(c.FEATURE_TABLE)
-    shape, answers = learnt_fusion.for_shape(features), learnt_fusion.own_answers(ctx, features)
+    answers = learnt_fusion.own_answers(ctx, features)
     by_itself = [] if answers is None else [ctx.facts["fuse"]["method"]]
     labels: list[str] = []
     if ctx.kept is not None:
@@ -45,6 +45,11 @@ def mine(ctx: Context) -> dict[str, Any]:
                 trained_one = _train(ctx, features, name, labels)
             trained_one.save(ctx.run.model_path(f"classify/{name}"))
             classifiers.append(trained_one)
+    if ctx.kept is None:
+        factors = cluster_space.learn(ctx, features)
+    else:
+        factors = ctx.kept.manifest()["cluster"].get("factors", {})
+    shape = cluster_space.balanced(ctx.models, features)
     grouping, about = cluster_stage.clustering(ctx, shape)
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
@@ -70,6 +75,7 @@ def mine(ctx: Context) -> dict[str, Any]:
         "training": {one.algorithm: dict(one.facts) for one in classifiers},
         "cluster": {
             **about,
+            "factors": factors,
             "k": len(grouping.clusterCenters()),
             "silhouette": silhouette,
             "silhouette_rows": used,

@@ -16,6 +16,7 @@ from fusionspark import picks, progress
 from fusionspark.config import SPEED_ONLY, Config, Source
 from fusionspark.errors import ConfigError
 from fusionspark.mine import cluster
+from fusionspark.pipeline import cluster_space
 from fusionspark.pipeline.attempts import tidy
 from fusionspark.pipeline.changes import changes
 from fusionspark.pipeline.context import Context, nothing_noted
@@ -272,9 +273,8 @@ def _facts(merged: Context, part: Context, before: RunFolder, excluded: int) -> 
     if merged.config.columns.image:
         facts["represent"]["image"] = _image(merged, part, facts["represent"])
     facts["represent"]["rows"] = facts["fuse"]["rows"] = facts["mine"]["rows"] = rows[c.FEATURE_TABLE]
-    silhouette, used = cluster.silhouette(
-        merged.run.read(c.CLUSTERS), merged.run.read(c.FEATURE_TABLE), rows[c.FEATURE_TABLE]
-    )
+    shape = cluster_space.balanced(merged.run, merged.run.read(c.FEATURE_TABLE))
+    silhouette, used = cluster.silhouette(merged.run.read(c.CLUSTERS), shape, rows[c.FEATURE_TABLE])
     facts["mine"]["cluster"] |= {"silhouette": silhouette, "silhouette_rows": used}
     merged.facts = facts
     facts["report"] |= ROOMS["report"](merged)

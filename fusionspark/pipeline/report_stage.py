@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.mine.cluster_summary import summarise
-from fusionspark.pipeline import receipt
+from fusionspark.pipeline import cluster_space, receipt
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.explain.of_run import explain_run
 from fusionspark.pipeline.learnt_fusion import for_shape
@@ -58,7 +58,7 @@ def report(ctx: Context) -> dict[str, Any]:
     if settings.map_sample:
         facts["cluster"]["map_method"] = settings.map
         facts["cluster"]["map"] = project(
-            features,
+            cluster_space.balanced(ctx.models, ctx.run.read(c.FEATURE_TABLE)),
             clusters,
             prepared,
             sample=settings.map_sample,

@@ -41,7 +41,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def measure(spark: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        home = mine_quality.fused(spark, "shopping", arguments, folder)
+        home = mine_quality.fused(spark, "shopping", arguments, folder).run
         prepared = home.read(c.PREPARED)
         kinds = mine_quality.kinds(home)
         for kind in ("fused", "text"):

@@ -1,11 +1,11 @@
 """Clusters of text alone, of the table alone and of both, against the classes that the rows have.
 
 The stages collect to fuse run as `fusionspark run` does, with the Chinese encoder on both sets; then k-means
-with as many clusters as there are classes is fitted on the embeddings, on the table's block and on the fused
-features. Compared with the classes, which none of them has seen: adjusted Rand index (Hubert and Arabie 1985)
-and normalised mutual information. Rows without a vector are left out of the clusters of text. No floor: what
-fusing is worth for clusters depends on the table. ``shopping`` knows nothing of a review but whether it is
-a good one.
+with as many clusters as there are classes is fitted on the embeddings, on the table's block, on the fused
+features as they are (``unbalanced``) and, as a run does, with balanced blocks (``fused``). Compared with the
+classes, which none of them has seen: adjusted Rand index (Hubert and Arabie 1985) and normalised mutual
+information. Rows without a vector are left out of the clusters of text. No floor: what fusing is worth for
+clusters depends on the table. ``shopping`` knows nothing of a review but whether it is a good one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark.config_file import load
 from fusionspark.mine import cluster
+from fusionspark.pipeline import cluster_space
+from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.running import run
 from fusionspark.tables import RunFolder
 
@@ -53,8 +55,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=42)
 
 
-def fused(spark: Any, name: str, arguments: argparse.Namespace, folder: str) -> RunFolder:
-    """Run the stages collect to fuse on a set."""
+def fused(spark: Any, name: str, arguments: argparse.Namespace, folder: str) -> Context:
+    """Run the stages collect to fuse on a set, and learn how its blocks are balanced for clusters."""
     path = Path(folder) / f"{name}.yaml"
     if name == "shopping":
         path.write_text(SHOPPING.format(data=arguments.data, every=arguments.every))
@@ -64,17 +66,23 @@ def fused(spark: Any, name: str, arguments: argparse.Namespace, folder: str) -> 
         data = f"{arguments.data}/emoji"
         settings = [f"source.path={data}/emoji.csv", f"source.image_root={data}"]
     output = f"{folder}/{name}"
-    run(spark, load(str(path), [*settings, f"output={output}"]), DATE, last="fuse")
-    return RunFolder(spark, f"{output}/runs", DATE)
+    config = load(str(path), [*settings, f"output={output}"])
+    run(spark, config, DATE, last="fuse")
+    home = RunFolder(spark, f"{output}/runs", DATE)
+    made = Context(spark, config, home, facts={"fuse": home.stage_facts("fuse") or {}})
+    print(name, "factors", cluster_space.learn(made, home.read(c.FEATURE_TABLE)), flush=True)
+    return made
 
 
 def kinds(home: RunFolder) -> dict[str, Any]:
     """What clusters are made of -> row_id and features."""
+    features = home.read(c.FEATURE_TABLE)
     text = home.read(c.EMBEDDINGS).where(F.col(c.EMBEDDING).isNotNull())
     return {
         "text": text.select(c.ROW_ID, array_to_vector(c.EMBEDDING).alias(c.FEATURES)),
         "table": home.read(c.PREPARED).select(c.ROW_ID, F.col(c.TABLE_BLOCK).alias(c.FEATURES)),
-        "fused": home.read(c.FEATURE_TABLE).select(c.ROW_ID, c.FEATURES),
+        "unbalanced": features.select(c.ROW_ID, c.FEATURES),
+        "fused": cluster_space.balanced(home, features).select(c.ROW_ID, c.FEATURES),
     }
 
 
@@ -91,7 +99,7 @@ def measure(spark: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     for name in arguments.sets:
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            home = fused(spark, name, arguments, folder)
+            home = fused(spark, name, arguments, folder).run
             truth = home.read(c.PREPARED).select(c.ROW_ID, c.LABEL)
             k = truth.select(c.LABEL).distinct().count()
             found[name] = {"classes": k}

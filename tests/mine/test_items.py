@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionspark.mine.items import items_of, learn_items
-from fusionspark.mine.phrases import describing_terms
+from fusionspark.mine.phrases import describing_terms, terms_of
 
 SOFT, HARD = "so very soft pillow cotton touch", "the hard oak table has side effects"
 
@@ -74,6 +75,12 @@ def test_pairs_of_words_stand_for_their_words():
     # "bad" is in 1 of 4 texts here and in 1 of 2 there: it is none of this group's.
     assert found[1] == ["nice"]
     assert describing_terms([[], []], np.array([0, -1]), least=1, each=3) == {0: []}
+
+
+def test_chinese_function_words_are_no_terms():
+    pytest.importorskip("jieba")
+    words = ["我", "很", "喜欢", "这个", "手机", "的", "屏幕", "也", "不错", "iphone", "x"]
+    assert terms_of(words) == {"喜欢", "手机", "屏幕", "不错", "iphone", "不错 iphone"}
 
 
 def test_items_that_nearly_every_row_has_are_left_out():
