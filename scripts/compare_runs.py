@@ -38,7 +38,7 @@ RUN_JSON_IGNORED = frozenset(
         "workers", "output", "started", "ended", "tables", "encoded", "reused", "tokens",
         "seconds_saved", "seconds_lookup", "seconds_encode", "seconds_join", "seconds_predict", "path",
         "seconds_players", "seconds_words", "seconds_fit", "seconds_score",
-        "bytes", "files", "distance", "canary", "segments", "represent_seconds", "spark",
+        "bytes", "files", "distance", "canary", "segments", "represent_seconds", "spark", "log",
     }
 )  # fmt: skip
 SHOWN = 3
