@@ -75,7 +75,7 @@ format: $(VENV)/.dev ## Put the code into shape
 smoke: $(VENV)/.dev ## The smoke tests on the other Spark lines
 	@for line in $(SMOKE_LINES); do scripts/smoke.sh $$line $(PYTEST) || exit; done
 
-cluster-test: install data ## The demo on a standalone cluster equals the demo in local mode
+cluster-test: install data ## Every verb on a standalone cluster equals the same in local mode
 	@scripts/cluster_test.sh
 
 package: install ## Wheel, environment and model as files for --archives, in dist/

@@ -15,7 +15,9 @@
 #     CLUSTER_GPUS     1            GPU addresses a worker offers; on a machine without GPUs they are for
 #                                   scheduling only, and tasks compute on the CPU
 #     CLUSTER_PATH     the PATH     where executors look for programs
-#     CLUSTER_PORT, CLUSTER_UI_PORT the master's ports; free ones are chosen where unset
+#     CLUSTER_HISTORY  0            1: a history server too, of event logs in CLUSTER_DIR/events
+#     CLUSTER_PORT, CLUSTER_UI_PORT, CLUSTER_HISTORY_PORT   ports of the master and of the history server; free
+#                                   ones are chosen where unset
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,6 +27,7 @@ workers=${CLUSTER_WORKERS:-2}
 cores=${CLUSTER_CORES:-1}
 memory=${CLUSTER_MEMORY:-4g}
 gpus=${CLUSTER_GPUS:-1}
+history=${CLUSTER_HISTORY:-0}
 host=127.0.0.1
 wait_seconds=60
 
@@ -39,7 +42,7 @@ free_port() {
 
 # Is this process one of ours? A process id alone may have been given to somebody else since.
 is_ours() {
-    grep -qaE 'org\.apache\.spark\.deploy\.(master\.Master|worker\.Worker)' "/proc/$1/cmdline" 2>/dev/null
+    grep -qaE 'org\.apache\.spark\.deploy\.(master\.Master|worker\.Worker|history\.HistoryServer)' "/proc/$1/cmdline" 2>/dev/null
 }
 
 # Start one daemon in a session of its own, so that `down` reaches its executors too.
@@ -93,7 +96,7 @@ up() {
     [ -x "$VENV/bin/python" ] || fail "no environment at $VENV. Remedy: make venv, or set VENV."
     SPARK_HOME=$("$VENV/bin/python" -c 'import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)')
     export SPARK_HOME
-    mkdir -p "$CLUSTER_DIR/work" "$CLUSTER_DIR/local"
+    mkdir -p "$CLUSTER_DIR/work" "$CLUSTER_DIR/local" "$CLUSTER_DIR/events"
     local folder port ui_port i
     folder=$(cd "$CLUSTER_DIR" && pwd)
     if [ "$(real_gpus)" -gt 0 ] && [ "$(real_gpus)" -lt $((workers * gpus)) ]; then
@@ -110,6 +113,13 @@ up() {
     if [ -n "${CLUSTER_PATH:-}" ]; then
         # Executors bring their Python along, and find none here.
         unset PYSPARK_PYTHON
+    fi
+    if [ "$history" = 1 ]; then
+        echo "${CLUSTER_HISTORY_PORT:-$(free_port)}" >"$CLUSTER_DIR/history-port"
+        SPARK_HISTORY_OPTS="-Dspark.history.fs.logDirectory=file:$folder/events -Dspark.history.fs.update.interval=2s"
+        SPARK_HISTORY_OPTS+=" -Dspark.history.ui.port=$(cat "$CLUSTER_DIR/history-port")"
+        export SPARK_HISTORY_OPTS
+        launch history org.apache.spark.deploy.history.HistoryServer
     fi
     launch master org.apache.spark.deploy.master.Master --host $host --port "$port" --webui-port "$ui_port"
     for ((i = 1; i <= workers; i++)); do
@@ -148,7 +158,7 @@ await_end() { # PROCESS_GROUP
 down() {
     local file pid
     # Workers first, so that the master does not hand their executors out again.
-    for file in "$CLUSTER_DIR"/worker-*.pid "$CLUSTER_DIR"/master.pid; do
+    for file in "$CLUSTER_DIR"/worker-*.pid "$CLUSTER_DIR"/{master,history}.pid; do
         [ -f "$file" ] || continue
         pid=$(cat "$file")
         if is_ours "$pid"; then
@@ -158,7 +168,7 @@ down() {
         fi
         rm -f "$file"
     done
-    rm -rf "$CLUSTER_DIR/master-url" "$CLUSTER_DIR/ui-port" "$CLUSTER_DIR/local"
+    rm -rf "$CLUSTER_DIR/master-url" "$CLUSTER_DIR/ui-port" "$CLUSTER_DIR/history-port" "$CLUSTER_DIR/local"
 }
 
 status() {
@@ -167,6 +177,9 @@ status() {
         return 1
     fi
     echo "$(cat "$CLUSTER_DIR/master-url"): $(alive_workers) workers; page: http://$host:$(cat "$CLUSTER_DIR/ui-port")"
+    if [ -f "$CLUSTER_DIR/history-port" ]; then
+        echo "history: http://$host:$(cat "$CLUSTER_DIR/history-port"), of spark.eventLog.dir=file:$(cd "$CLUSTER_DIR" && pwd)/events"
+    fi
     if [ "$gpus" -gt 0 ] && [ "$(real_gpus)" -ge $((workers * gpus)) ]; then
         echo "GPUs: $gpus a worker"
     elif [ "$gpus" -gt 0 ]; then
