@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from fusionspark.columns import CONTENT_HASH, INPUT, LABEL, PICTURE, REASON, ROW_ID, STAGE, TEXT
+from fusionspark.columns import CONTENT_HASH, INPUT, LABEL, PICTURE, REASON, ROW_ID, STAGE, TEXT, TEXT_BREAK
 from fusionspark.config import Columns, Contract, Source, without_user_info
 from fusionspark.contract.rules import row_rules, typed
 from fusionspark.errors import ConfigError, DataContractError, nearest
@@ -318,8 +318,7 @@ def collect(
     raw_id = F.col(_RAW_ID) if columns.key else F.concat_ws("-", F.substring(_RAW_ID, 1, 32), F.col("__nth"))
     label = value(columns.label).cast("string") if columns.label and columns.label in df.columns else null
     texts = [F.nullif(at(name), F.lit("")) for name in columns.text]
-    # concat_ws skips nulls; no text at all stays null instead of becoming an empty string.
-    text = F.when(F.coalesce(*texts).isNotNull(), F.concat_ws("\n", *texts)) if texts else null
+    text = joined_texts(texts) if texts else null
     good = staged.where(F.col(REASON).isNull()).select(
         raw_id.alias(ROW_ID),
         label.alias(LABEL),
@@ -351,6 +350,17 @@ def collect(
         ).alias(INPUT),
     )
     return Collected(good, bad)
+
+
+def joined_texts(texts: Sequence[Column]) -> Column:
+    """Texts of a row as one, a `TEXT_BREAK` between any two; null where all are null.
+
+    A text that is missing keeps its place, so that those after it can be told apart.
+    """
+    if len(texts) == 1:
+        return texts[0].cast("string")
+    lines = [F.coalesce(F.regexp_replace(text, "\n+", "\n"), F.lit("")) for text in texts]
+    return F.when(F.coalesce(*texts).isNotNull(), F.concat_ws(TEXT_BREAK, *lines))
 
 
 def _after(staged: DataFrame, taken: DataFrame, columns: Columns) -> DataFrame:

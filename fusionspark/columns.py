@@ -16,6 +16,10 @@ TEXT = "text"
 CONTENT_HASH = "content_hash"
 CLEAN_TEXT = "clean_text"
 TOKENS = "tokens"
+# Number of words of each text column, where a row has several.
+COLUMN_WORDS = "column_words"
+#: Between the texts of several columns, as collected and as cleaned; inside one there is never an empty line.
+TEXT_BREAK = "\n\n"
 
 # A picture: as it was collected (a path or bytes), then checked and reduced; and what is wrong with it.
 PICTURE = "picture"
@@ -55,6 +59,8 @@ SEGMENT = "segment"
 TABLE_BLOCK = "table_block"
 TFIDF_BLOCK = "tfidf_block"
 STATISTICS_BLOCK = "statistics_block"
+#: Blocks of the words of one text column start with it, where a row has several; its number follows.
+TFIDF_OF_COLUMN = "tfidf_block_"
 FEATURES = "features"
 JOINED = "joined_blocks"
 ANSWER = "fused_answer"
@@ -71,6 +77,12 @@ DISTANCE = "distance"
 STAGE = "stage"
 REASON = "reason"
 INPUT = "input"
+
+
+def tfidf_blocks(text_columns: int) -> list[str]:
+    """TF-IDF of all words of a row and, where they are of several text columns, of those of each."""
+    return [TFIDF_BLOCK, *[f"{TFIDF_OF_COLUMN}{i}" for i in range(text_columns) if text_columns > 1]]
+
 
 #: Values of ``split``.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -89,7 +101,7 @@ RESERVED = frozenset(
         MODEL_DIGEST, TABLE_BLOCK, TFIDF_BLOCK, FEATURES, JOINED, ANSWER, ALGORITHM, PREDICTION, SCORES,
         CLUSTER, DISTANCE, STAGE, REASON, INPUT, PICTURE, PROBLEM, IMAGE_EMBEDDING,
         CLUSTER, DISTANCE, STAGE, REASON, INPUT, LANGUAGE, WORDS, POS_TAGS, POS_SHARES, N_CHARS, N_WORDS,
-        N_SENTENCES, MASKED, DUPLICATE_GROUP, STATISTICS_BLOCK,
+        N_SENTENCES, MASKED, DUPLICATE_GROUP, STATISTICS_BLOCK, COLUMN_WORDS,
     }
 )  # fmt: skip
 

@@ -70,12 +70,12 @@ def test_without_a_key_equal_rows_are_numbered_and_none_is_lost(spark):
     assert sorted(r.rsplit("-", 1)[1] for r in rows) == ["1", "1", "2"]
 
 
-def test_texts_are_joined_and_missing_parts_left_out(spark):
+def test_texts_are_joined_and_a_missing_one_keeps_its_place(spark):
     df = spark.createDataFrame(
         [("1", None, "b"), ("2", "a", "b"), ("3", "", None)], "id string, x string, y string"
     )
     rows, _ = run(df, key="id", text=["x", "y"])
-    assert [rows[i]["text"] for i in "123"] == ["b", "a\nb", None]
+    assert [rows[i]["text"] for i in "123"] == ["\n\nb", "a\n\nb", None]
 
 
 def test_bytes_that_are_not_utf8_are_quarantined_not_fatal(spark, tmp_path):

@@ -153,3 +153,9 @@ def test_models_fit_as_long_as_nothing_that_shapes_them_changes(tmp_path):
         "source.derive={a: b}",
     ):
         assert load(path, [other]).models_digest() != base, other
+
+
+@pytest.mark.parametrize("name", ["tokens", "tfidf_block_0"])
+def test_a_column_that_is_written_here_may_not_come_from_the_source(name):
+    with pytest.raises(ValueError, match=f"'{name}' is a name that fusionspark writes itself"):
+        Config.model_validate({"columns": {"numeric": [name]}})

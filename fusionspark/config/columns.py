@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from fusionspark.columns import RESERVED
+from fusionspark.columns import RESERVED, TFIDF_OF_COLUMN
 from fusionspark.config.section import Names, Section
 
 
@@ -26,7 +26,7 @@ class Columns(Section):
     def _parts_do_not_collide(self) -> Columns:
         for part in ("numeric", "categorical", "dates"):
             for name in getattr(self, part):
-                if name in RESERVED:
+                if name in RESERVED or name.startswith(TFIDF_OF_COLUMN):
                     raise ValueError(
                         f"columns.{part}: {name!r} is a name that fusionspark writes itself; give the column "
                         f"another name with source.derive, for example {{my_{name}: {name}}}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fusionspark.fuse.softmax import PENALTIES, Softmax, fit_softmax, log_loss
+from fusionspark.fuse.softmax import PENALTIES, USUAL, Softmax, fit_softmax, log_loss
 from fusionspark.fuse.vector_rows import columns_of
 
 Ints = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ class BlockModels:
     start, end : int
         Slice of the block in the joined vector.
     penalty : float
-        L2 that did best on held-out folds.
+        L2 that did best on held-out folds, relative to the mean square norm of the rows.
     weights : array of float32, shape (models, classes, end - start)
     bias : array of float32, shape (models, classes)
         Model f answers for the rows of fold f.
@@ -118,25 +118,38 @@ def cross_fit(
     (penalty, weights, bias)
         As in `BlockModels`.
     """
+
+    def fit(seen: npt.NDArray[np.bool_], penalty: float) -> Softmax:
+        part = rows[seen]
+        # The weight of a block, which its rows are scaled by, then changes nothing of what its model learns.
+        total = float(_squares(part).sum())
+        scale = (part.shape[0] / total) ** 0.5 if total else 1.0
+        model = fit_softmax(part * scale, classes[seen], count, penalty)
+        return Softmax(model.weights * scale, model.bias)
+
     wanted = range(numbers + 1) if past_only else range(numbers)
     seen = {f: folds < f if past_only else folds != f for f in wanted}
     judged = [f for f in wanted if seen[f].any() and (folds == f).any()]
     # One fold is enough to tell penalties apart that differ tenfold; the last has the longest past.
     tried: dict[float, Softmax] = {}
-    penalty, last = PENALTIES[len(PENALTIES) // 2], judged[-1] if judged else None
+    penalty, last = USUAL, judged[-1] if judged else None
     if last is not None:
         here = folds == last
-        tried = {p: fit_softmax(rows[seen[last]], classes[seen[last]], count, p) for p in PENALTIES}
+        tried = {p: fit(seen[last], p) for p in PENALTIES}
         penalty = min(tried, key=lambda p: log_loss(tried[p].log_probabilities(rows[here]), classes[here]))
     models = []
     for f in wanted:
         if f == last:
             models.append(tried[penalty])
         elif seen[f].any():
-            models.append(fit_softmax(rows[seen[f]], classes[seen[f]], count, penalty))
+            models.append(fit(seen[f], penalty))
         else:
             models.append(_shares(rows.shape[1], classes, count))
     return penalty, np.stack([m.weights for m in models]), np.stack([m.bias for m in models])
+
+
+def _squares(rows: Any) -> Any:
+    return rows.multiply(rows) if hasattr(rows, "multiply") else np.square(rows)
 
 
 def _shares(width: int, classes: Ints, count: int) -> Softmax:

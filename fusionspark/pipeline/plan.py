@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
+from fusionspark.collect import joined_texts
 from fusionspark.config import Config
 from fusionspark.files import Files
 from fusionspark.pipeline.collect_stage import open_source
@@ -45,7 +46,7 @@ def plan(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any]:
     source = open_source(spark, config, run_date)
     estimate: dict[str, Any] = {"run_date": run_date, "config_digest": config.digest()}
     parts = [F.nullif(F.trim(F.col(f"`{name}`")), F.lit("")) for name in config.columns.text]
-    text = F.when(F.coalesce(*parts).isNotNull(), F.concat_ws("\n", *parts)) if parts else F.lit(None)
+    text = joined_texts(parts) if parts else F.lit(None)
     texts = source.select(text.cast("string").alias(c.TEXT))
     counts = texts.agg(
         F.count(F.lit(1)).alias("rows"),
@@ -56,7 +57,7 @@ def plan(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any]:
     # A hash picks distinct texts evenly, wherever they lie and however often they come up.
     share = min(1.0, 2 * config.plan.sample / max(1, distinct))
     picked = texts.where(F.pmod(F.xxhash64(c.TEXT), F.lit(1_000_000)) < int(share * 1_000_000)).distinct()
-    cleaned = text_cleaner(config.prepare).transform(picked.limit(config.plan.sample))
+    cleaned = text_cleaner(config.prepare, len(parts)).transform(picked.limit(config.plan.sample))
     sample = [row[0] for row in cleaned.select(c.CLEAN_TEXT).collect() if row[0]]
     newest = newest_run(spark, f"{config.output}/runs", config.table_format)
     last = newest.manifest() if newest else None

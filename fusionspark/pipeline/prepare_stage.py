@@ -37,7 +37,9 @@ def prepare(ctx: Context) -> dict[str, Any]:
         facts["models"] = retrain.choose(ctx, rows)
     rows = table_features.derive(ctx, rows)
     monitor = counters_accumulator(ctx.spark)
-    texts = together(rows, preparing.text_steps(config.prepare, monitor))
+    texts = together(
+        rows, preparing.text_steps(config.prepare, monitor, text_columns=max(1, len(columns.text)))
+    )
     if ctx.kept is None or config.prepare.near_duplicates.find:
         # Python reads each text once; the fit, the groups and the table start from what it wrote.
         texts = texts.persist()
@@ -49,9 +51,7 @@ def prepare(ctx: Context) -> dict[str, Any]:
             model = preparing.feature_pipeline(columns, config.prepare).fit(train)
             model.write().overwrite().save(ctx.run.model_path("prepare"))
         model = PipelineModel.load(ctx.models.model_path("prepare"))
-        made = model.transform(cleaned)
-        scratch = [name for name in made.columns if preparing.is_scratch(name)]
-        prepared = made.drop(*scratch, c.TEXT, c.CONTENT_HASH)
+        prepared = preparing.drop_scratch(model.transform(cleaned)).drop(c.TEXT, c.CONTENT_HASH)
         parts = {part: F.count_if(F.col(c.SPLIT) == part) for part in (*c.SPLITS, SCORED)}
         written, counts = ctx.run.write_counted(prepared, c.PREPARED, rows=F.count("*"), **parts)
     finally:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyspark.ml import Estimator, Pipeline, Transformer
-from pyspark.ml.feature import IDF, Normalizer, SQLTransformer
+from pyspark.ml.feature import Normalizer, SQLTransformer
+from pyspark.sql import DataFrame
 
 from fusionspark.columns import (
     CLEAN_TEXT,
@@ -18,59 +19,64 @@ from fusionspark.columns import (
     STATISTICS_BLOCK,
     TABLE_BLOCK,
     TEXT,
-    TFIDF_BLOCK,
     TOKENS,
     WORDS,
 )
 from fusionspark.config import Columns, Prepare
 from fusionspark.prepare.dates import DateParts, part_names
 from fusionspark.prepare.history import HistoryFeatures, names
-from fusionspark.prepare.ngrams import MOST_NGRAMS, TERMS, ngram_columns, ngram_stages
 from fusionspark.prepare.python_steps import PythonStep
 from fusionspark.prepare.table_encoder import TableEncoder
 from fusionspark.prepare.target_encoding import TargetEncoder
 from fusionspark.prepare.text_stages import LanguageDetector, LengthCounter, TextCleaner
+from fusionspark.prepare.tfidf_stages import SCRATCH as TFIDF_SCRATCH
+from fusionspark.prepare.tfidf_stages import tfidf_stages
 from fusionspark.prepare.universal_pos import UNIVERSAL_TAGS
-from fusionspark.prepare.vocabulary import WordCounter
 from fusionspark.prepare.word_stages import Monitor, WordTagger, WordTokenizer
 
 #: Shares of parts of speech as features of their own; named as a reader of the report would.
 _SHARES = {tag: f"share of {tag}" for tag in UNIVERSAL_TAGS}
 #: Columns that only carry values between two stages of this room.
-_COUNTS, _WEIGHTED = "__counts", "__weighted"
 _TABLE, _TARGET = "__table", "__target"
-SCRATCH = (_COUNTS, _WEIGHTED, *ngram_columns(MOST_NGRAMS), *_SHARES.values())
 
 
-def is_scratch(name: str) -> bool:
-    """Whether a column only carries values between two stages of this room."""
-    return name in SCRATCH or name == _TABLE or name.startswith(_TARGET)
+def drop_scratch(rows: DataFrame) -> DataFrame:
+    """Leave out the columns that only carry values between two stages of this room."""
+    shares, starts = set(_SHARES.values()), (TFIDF_SCRATCH, _TARGET, _TABLE)
+    return rows.drop(*[name for name in rows.columns if name in shares or name.startswith(starts)])
 
 
-def text_cleaner(settings: Prepare) -> TextCleaner:
+def text_cleaner(settings: Prepare, text_columns: int) -> TextCleaner:
     """The first of the stages, alone."""
     return TextCleaner(
-        inputCol=TEXT, outputCol=CLEAN_TEXT, foldWidth=settings.fold_width, mask=list(settings.mask)
+        inputCol=TEXT,
+        outputCol=CLEAN_TEXT,
+        foldWidth=settings.fold_width,
+        mask=list(settings.mask),
+        textColumns=text_columns,
     )
 
 
-def text_steps(settings: Prepare, monitor: Monitor | None = None) -> list[PythonStep]:
+def text_steps(
+    settings: Prepare, monitor: Monitor | None = None, *, text_columns: int = 1
+) -> list[PythonStep]:
     """Stages that need nothing learnt: clean text; language, words, tags and lengths as far as asked for.
 
     `python_steps.together` applies them in one pass; each is a stage of its own as well. ``monitor`` is told
-    how often taggers are loaded.
+    how often taggers are loaded. ``text_columns`` is the number of columns that the text was joined from.
     """
-    steps: list[PythonStep] = [text_cleaner(settings)]
+    steps: list[PythonStep] = [text_cleaner(settings, text_columns)]
     detected = settings.language == "auto"
     if detected:
         steps.append(LanguageDetector(inputCol=CLEAN_TEXT, outputCol=LANGUAGE))
-    languages = {"languageCol": LANGUAGE} if detected else {"language": settings.language}
+    how: dict[str, Any] = {"languageCol": LANGUAGE} if detected else {"language": settings.language}
+    how["textColumns"] = text_columns
     if settings.pos_tags:
-        tagger = WordTagger(inputCol=CLEAN_TEXT, outputCol=TOKENS, **languages)
+        tagger = WordTagger(inputCol=CLEAN_TEXT, outputCol=TOKENS, **how)
         tagger.monitor = monitor
         steps.append(tagger)
     else:
-        steps.append(WordTokenizer(inputCol=CLEAN_TEXT, outputCol=TOKENS, **languages))
+        steps.append(WordTokenizer(inputCol=CLEAN_TEXT, outputCol=TOKENS, **how))
     if settings.text_statistics != "none":
         words = WORDS if settings.pos_tags else TOKENS
         steps.append(LengthCounter(inputCol=CLEAN_TEXT, wordsCol=words))
@@ -95,21 +101,7 @@ def feature_pipeline(columns: Columns, settings: Prepare) -> Pipeline:
     """Stages that learn from training rows: TF-IDF, encoding of structured columns and text statistics."""
     stages: list[Estimator[Any] | Transformer] = []
     if columns.text and settings.tfidf_features:
-        terms = TOKENS
-        if settings.tfidf_ngrams > 1:
-            stages += ngram_stages(TOKENS, settings.tfidf_ngrams)
-            terms = TERMS
-        stages += [
-            WordCounter(
-                inputCol=terms,
-                outputCol=_COUNTS,
-                vocabSize=settings.tfidf_features,
-                minRows=settings.tfidf_min_rows,
-            ),
-            IDF(inputCol=_COUNTS, outputCol=_WEIGHTED),
-            # Unit length, so that a long text does not weigh more than a short one.
-            Normalizer(inputCol=_WEIGHTED, outputCol=TFIDF_BLOCK, p=2.0),
-        ]
+        stages += tfidf_stages(len(columns.text), settings)
     held = statistics_columns(columns, settings)
     statistics = [name for names in held.values() for name in names]
     if POS_SHARES in held:
@@ -184,5 +176,5 @@ def _table_stages(
 
 def parted(stages: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Fitted stages of `feature_pipeline` in two: those of the words, and those of the structured columns."""
-    words = next((i for i, stage in enumerate(stages, 1) if isinstance(stage, Normalizer)), 0)
+    words = max((i for i, stage in enumerate(stages, 1) if isinstance(stage, Normalizer)), default=0)
     return list(stages[:words]), list(stages[words:])

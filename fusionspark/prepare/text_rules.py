@@ -5,6 +5,12 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fusionspark.columns import TEXT_BREAK
+
+T = TypeVar("T")
 
 #: Raised when a rule changes, since a stored vector is only as good as the text it was made from.
 PREPARATION_VERSION = 1
@@ -101,3 +107,24 @@ def clean(text: str | None, *, fold: bool = False) -> str | None:
         if text == before:
             break
     return text or None
+
+
+def by_column(text: str | None, columns: int) -> list[str]:
+    r"""Part a text into those of the columns that it was joined from; "" where one has none.
+
+    >>> by_column("Too small\n\nPretty,\nbut tight", 2)
+    ['Too small', 'Pretty,\nbut tight']
+    >>> by_column("\n\nPretty", 3)
+    ['', 'Pretty', '']
+    """
+    parts = (text or "").split(TEXT_BREAK, columns - 1)
+    return parts + [""] * (columns - len(parts))
+
+
+def in_rows(values: Sequence[T], columns: int) -> list[Sequence[T]]:
+    """Put the values of a row together again: ``columns`` of them follow each other.
+
+    >>> in_rows("abcd", 2)
+    ['ab', 'cd']
+    """
+    return [values[i : i + columns] for i in range(0, len(values), columns)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,13 +13,23 @@ from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 
-from fusionspark.columns import CLEAN_TEXT, LANGUAGE, MASKED, N_CHARS, N_SENTENCES, N_WORDS, TEXT, TOKENS
+from fusionspark.columns import (
+    CLEAN_TEXT,
+    LANGUAGE,
+    MASKED,
+    N_CHARS,
+    N_SENTENCES,
+    N_WORDS,
+    TEXT,
+    TEXT_BREAK,
+    TOKENS,
+)
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.prepare.language import detect_language
 from fusionspark.prepare.masking import RULES, repair
 from fusionspark.prepare.python_steps import Values, Work, together
 from fusionspark.prepare.sentences import split_sentences
-from fusionspark.prepare.text_rules import clean
+from fusionspark.prepare.text_rules import by_column, clean, in_rows
 
 
 class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
@@ -30,6 +41,9 @@ class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable,
         Full-width letters and digits become plain ones.
     mask : list of str
         Kinds of personal data that become placeholders (`fusionspark.prepare.masking`).
+    textColumns : int
+        Columns that the text was joined from, with `columns.TEXT_BREAK` between them. Each is cleaned by
+        itself, and joined likewise.
     maskedCol : str
         Receives ``map<string,int>``, how often each kind was masked; only where ``mask`` is not empty.
     """
@@ -40,6 +54,9 @@ class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable,
     )
     mask: Param[list[str]] = Param(
         Params._dummy(), "mask", "kinds of personal data that are masked", TypeConverters.toListString
+    )
+    textColumns: Param[int] = Param(
+        Params._dummy(), "textColumns", "columns that the text was joined from", TypeConverters.toInt
     )
     maskedCol: Param[str] = Param(
         Params._dummy(), "maskedCol", "column of the counts of masked data", TypeConverters.toString
@@ -54,11 +71,13 @@ class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable,
         foldWidth: bool = False,
         mask: list[str] | None = None,
         maskedCol: str = MASKED,
+        textColumns: int = 1,
     ) -> None:
         super().__init__()
         self._set(
-            inputCol=inputCol, outputCol=outputCol, foldWidth=foldWidth, mask=mask or [], maskedCol=maskedCol
-        )
+            inputCol=inputCol, outputCol=outputCol, foldWidth=foldWidth, mask=mask or [], maskedCol=maskedCol,
+            textColumns=textColumns,
+        )  # fmt: skip
 
     @keyword_only
     def setParams(
@@ -69,6 +88,7 @@ class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable,
         foldWidth: bool = False,
         mask: list[str] | None = None,
         maskedCol: str = MASKED,
+        textColumns: int = 1,
     ) -> TextCleaner:
         """Set several Params at once."""
         return self._set(**self._input_kwargs)
@@ -80,6 +100,10 @@ class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable,
     def getMask(self) -> list[str]:
         """Kinds of personal data that are masked."""
         return self.getOrDefault(self.mask)
+
+    def getTextColumns(self) -> int:
+        """Number of columns that the text was joined from."""
+        return self.getOrDefault(self.textColumns)
 
     def getMaskedCol(self) -> str:
         """Column of the counts of masked data."""
@@ -98,15 +122,24 @@ class TextCleaner(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable,
         """Clean and mask every text."""
         fold, kinds = self.getFoldWidth(), self.getMask()
         source, target, counts = self.getInputCol(), self.getOutputCol(), self.getMaskedCol()
+        columns = self.getTextColumns()
         for kind in kinds:
             if kind not in RULES:
                 raise ConfigError("mask", f"{kind!r} is unknown", allowed=", ".join(RULES))
 
         def cleaned(values: Values) -> Values:
+            parts = [part for text in values[source] for part in by_column(text, columns)]
+            if kinds:
+                found = [repair(part, fold=fold, kinds=kinds) for part in parts]
+            else:
+                found = [(clean(part, fold=fold), {}) for part in parts]
+            rows = in_rows(found, columns)
+            texts = [[text or "" for text, _ in row] for row in rows]
+            made = {target: [TEXT_BREAK.join(row) if any(row) else None for row in texts]}
             if not kinds:
-                return {target: [clean(text, fold=fold) for text in values[source]]}
-            found = [repair(text, fold=fold, kinds=kinds) for text in values[source]]
-            return {target: [text for text, _ in found], counts: [masked for _, masked in found]}
+                return made
+            masked = [sum((Counter(count) for _, count in row), Counter[str]()) for row in rows]
+            return {**made, counts: [dict(count) for count in masked]}
 
         return cleaned
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fusionspark.columns import TFIDF_OF_COLUMN
+
 
 @dataclass(frozen=True)
 class TfIdf:
@@ -22,36 +24,49 @@ class TfIdf:
         Inverse document frequency of each.
     longest : int
         1 for words alone, 2 with pairs of words that follow each other, 3 with triples.
+    column : int, optional
+        Text column whose words it reads; None: all words.
     """
 
     places: dict[str, int]
     idf: npt.NDArray[np.float64]
     longest: int = 1
+    column: int | None = None
 
-    def matrix(self, texts: Sequence[Sequence[str]]) -> Any:
+    def matrix(self, texts: Sequence[Sequence[str]], counts: Sequence[Sequence[int]] | None = None) -> Any:
         """Counts times idf, rows of unit length (or zero), as a scipy CSR matrix of float64.
 
         Parameters
         ----------
         texts : sequence of sequence of str
             The words of each text.
+        counts : sequence of sequence of int, optional
+            How many of them are of each text column; needed where ``column`` is one.
         """
         from scipy import sparse
+
+        if self.column is not None:
+            assert counts is not None
+            starts_of = [sum(row[: self.column]) for row in counts]
+            texts = [
+                words[start : start + row[self.column]]
+                for words, start, row in zip(texts, starts_of, counts, strict=True)
+            ]
 
         starts, columns = [0], list[int]()
         for words in texts:
             columns += [self.places[term] for term in _terms(words, self.longest) if term in self.places]
             starts.append(len(columns))
-        counts = sparse.csr_matrix(
+        found = sparse.csr_matrix(
             (np.ones(len(columns)), np.array(columns, dtype=np.int32), np.array(starts)),
             shape=(len(texts), len(self.idf)),
         )
-        counts.sum_duplicates()
-        counts.data *= self.idf[counts.indices]
-        norms = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
+        found.sum_duplicates()
+        found.data *= self.idf[found.indices]
+        norms = np.sqrt(np.asarray(found.multiply(found).sum(axis=1)).ravel())
         # A text without known terms stays zero, as MLlib's Normalizer leaves it.
-        counts.data /= np.repeat(np.where(norms > 0, norms, 1.0), np.diff(counts.indptr))
-        return counts
+        found.data /= np.repeat(np.where(norms > 0, norms, 1.0), np.diff(found.indptr))
+        return found
 
 
 def _terms(words: Sequence[str], longest: int) -> Iterator[str]:
@@ -61,13 +76,18 @@ def _terms(words: Sequence[str], longest: int) -> Iterator[str]:
             yield " ".join(words[start : start + n])
 
 
-def tfidf_of(stages: Sequence[Any]) -> TfIdf | None:
-    """The TF-IDF that fitted stages of `prepare.stages.feature_pipeline` make; None where they make none."""
-    from pyspark.ml.feature import CountVectorizerModel, IDFModel, NGram
+def tfidf_of(stages: Sequence[Any]) -> dict[str, TfIdf]:
+    """The TF-IDF that fitted stages of `prepare.stages.feature_pipeline` make, by block."""
+    from pyspark.ml.feature import CountVectorizerModel, IDFModel, NGram, Normalizer
 
-    counter = next((stage for stage in stages if isinstance(stage, CountVectorizerModel)), None)
-    if counter is None:
-        return None
-    idf = next(stage for stage in stages if isinstance(stage, IDFModel)).idf.toArray()
+    counters = [stage for stage in stages if isinstance(stage, CountVectorizerModel)]
+    weights = [stage for stage in stages if isinstance(stage, IDFModel)]
+    blocks = [stage for stage in stages if isinstance(stage, Normalizer)]
     longest = max([1, *[stage.getN() for stage in stages if isinstance(stage, NGram)]])
-    return TfIdf({term: i for i, term in enumerate(counter.vocabulary)}, idf, longest)
+    found = {}
+    for counter, idf, block in zip(counters, weights, blocks, strict=True):
+        name = block.getOutputCol()
+        column = int(name.removeprefix(TFIDF_OF_COLUMN)) if name.startswith(TFIDF_OF_COLUMN) else None
+        places = {term: i for i, term in enumerate(counter.vocabulary)}
+        found[name] = TfIdf(places, idf.idf.toArray(), longest, column)
+    return found

@@ -46,7 +46,7 @@ from fusionspark.pipeline import learnt_fusion, receipt  # noqa: E402
 from fusionspark.pipeline.context import Context  # noqa: E402
 from fusionspark.pipeline.fuse_stage import fuse  # noqa: E402
 from fusionspark.pipeline.running import run  # noqa: E402
-from fusionspark.prepare.stages import SCRATCH, feature_pipeline  # noqa: E402
+from fusionspark.prepare.stages import drop_scratch, feature_pipeline  # noqa: E402
 from fusionspark.report.metrics import evaluate  # noqa: E402
 from fusionspark.session import open_session  # noqa: E402
 from fusionspark.tables import RunFolder, ordered_for_fit  # noqa: E402
@@ -127,7 +127,7 @@ def fold_context(base: Context, prepared: DataFrame, split: pd.DataFrame, number
     parted = prepared.drop(c.SPLIT).join(base.spark.createDataFrame(split), c.ROW_ID)
     train = ordered_for_fit(parted.where(F.col(c.SPLIT) == c.TRAIN), base.partitions)
     model = feature_pipeline(base.config.columns, base.config.prepare).fit(train)
-    written = folder.write(model.transform(parted).drop(*SCRATCH), c.PREPARED)
+    written = folder.write(drop_scratch(model.transform(parted)), c.PREPARED)
     folder.files.delete(folder.table_path(c.EMBEDDINGS))
     folder.files.copy(base.run.table_path(c.EMBEDDINGS), folder.table_path(c.EMBEDDINGS))
     counts = {row[c.SPLIT]: row["count"] for row in written.groupBy(c.SPLIT).count().collect()}
@@ -217,7 +217,8 @@ def main() -> int:
         base_run = RunFolder(spark, f"{config.output}/runs", DATE)
         facts = {stage: base_run.stage_facts(stage) or {} for stage in ("collect", "represent")}
         base, represent = Context(spark, config, base_run, facts=facts), facts["represent"]
-        prepared = base_run.read(c.PREPARED).drop(c.TFIDF_BLOCK, c.TABLE_BLOCK).persist()
+        made = [*c.tfidf_blocks(len(config.columns.text)), c.TABLE_BLOCK]
+        prepared = base_run.read(c.PREPARED).drop(*made).persist()
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
             done = work / f"fold-{number}-{'-'.join([*methods, *metas])}.json"

@@ -7,6 +7,7 @@ import pytest
 from planted import LAYOUT, frame, planted
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F
+from scipy import sparse
 
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.fuse.block_layout import layout_of
@@ -66,6 +67,19 @@ def test_permuted_labels_give_chance():
         hits.append((models.log_probabilities(vectors[:, :7], folds).argmax(1) == shuffled).mean())
     # 2000 coins: a deviation of 0.035 is more than three standard errors.
     assert abs(np.mean(hits) - 0.5) < 0.035
+
+
+def test_the_weight_of_a_block_changes_nothing():
+    vectors, labels = planted("text", 200)
+    vectors, folds = sparse.csr_matrix(vectors), np.arange(200) % 4
+    whole, half = (
+        BlockModels("text", 0, 11, *cross_fit(vectors * weight, labels, folds, 2, 4, past_only=False))
+        for weight in (1.0, 0.5)
+    )
+    assert whole.penalty == half.penalty
+    assert half.log_probabilities(vectors * 0.5, folds) == pytest.approx(
+        whole.log_probabilities(vectors, folds), abs=0.02
+    )
 
 
 def test_in_time_only_the_past_answers():

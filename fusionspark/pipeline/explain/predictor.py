@@ -116,8 +116,10 @@ class Predictor:
         ]
         blocks = [block.name for block in self.fuser.blocks]
         for name in blocks:
+            if name.startswith(c.TFIDF_OF_COLUMN):
+                continue
             if name == c.TFIDF_BLOCK:
-                found[name] = [c.TOKENS]
+                found[name] = [c.TOKENS, *([c.COLUMN_WORDS] if len(columns.text) > 1 else [])]
             elif name == c.STATISTICS_BLOCK:
                 found[name] = statistics
             elif name != c.TABLE_BLOCK:
@@ -154,7 +156,9 @@ class Predictor:
         table = next((s for s in encoders if s.getOutputCol() == c.TABLE_BLOCK), None)
         for part in self.fuser.layout:
             if part.block != c.TABLE_BLOCK or table is None:
-                found[part.block].append(slice(part.start, part.end))
+                # All blocks of the words are one player: they are of the same text.
+                of_words = part.block.startswith(c.TFIDF_OF_COLUMN)
+                found[c.TFIDF_BLOCK if of_words else part.block].append(slice(part.start, part.end))
                 continue
             inside = table.columnSlices
             features = {
@@ -186,7 +190,7 @@ class Predictor:
 
     def fused(self, rows: DataFrame) -> DataFrame:
         """Return the rows as classifiers read them; lazy."""
-        blocks = self.prepared.transform(rows).drop(*preparing.SCRATCH)
+        blocks = preparing.drop_scratch(self.prepared.transform(rows))
         if self.reducer is not None:
             reduced = self.reducer.transform(blocks)
             blocks = reduced.drop(c.EMBEDDING).withColumnRenamed(self.reducer.getOutputCol(), c.EMBEDDING)
@@ -198,7 +202,9 @@ class Predictor:
 
     def cleaned(self, rows: DataFrame) -> DataFrame:
         """Rows with what prepare makes of their column ``text``, which goes; lazy."""
-        return together(rows, preparing.text_steps(self.config.prepare)).drop(c.TEXT)
+        columns = max(1, len(self.config.columns.text))
+        steps = preparing.text_steps(self.config.prepare, text_columns=columns)
+        return together(rows, steps).drop(c.TEXT)
 
     def embedded(self, rows: DataFrame) -> DataFrame:
         """Rows with the vectors of their column ``clean_text``, where the model takes any; lazy."""

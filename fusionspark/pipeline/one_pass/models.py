@@ -98,8 +98,10 @@ class OnePass:
         embeds = any(block.name == c.EMBEDDING for block in fuser.blocks)
         engine, facts = _engine(ctx, trained) if embeds else (None, None)
         monitor = counters_accumulator(ctx.spark)
+        texts = max(1, len(ctx.config.columns.text))
+        steps = preparing.text_steps(ctx.config.prepare, monitor, text_columns=texts)
         recipe = Recipe(
-            steps=tuple(step.work() for step in preparing.text_steps(ctx.config.prepare, monitor)),
+            steps=tuple(step.work() for step in steps),
             tfidf=tfidf_of(words),
             engine=engine,
             window=ctx.config.represent.window,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,8 @@ class Recipe:
     ----------
     steps : tuple of callable
         What `prepare.stages.text_steps` does to a text: clean text and words, as far as asked for.
-    tfidf : TfIdf or None
+    tfidf : mapping of str to TfIdf
+        Block -> what makes it.
     engine : EngineSettings or None
         None where there is no text to embed.
     window : int
@@ -70,7 +71,7 @@ class Recipe:
     """
 
     steps: tuple[Work, ...]
-    tfidf: TfIdf | None
+    tfidf: Mapping[str, TfIdf]
     engine: EngineSettings | None
     window: int
     blocks: tuple[Block, ...]
@@ -95,7 +96,7 @@ class Recipe:
         return [*([self.own] if self.own else []), *self.scorers]
 
     def scores(
-        self, table: pa.Table, words: Sequence[Sequence[str]], vectors: Any | None
+        self, table: pa.Table, texts: Values, vectors: Any | None
     ) -> dict[str, npt.NDArray[np.float64]]:
         """Scores by output column, each of shape (rows, classes).
 
@@ -103,13 +104,13 @@ class Recipe:
         ----------
         table : Table
             The block of structured columns and the fold, where there are any.
-        words : sequence of sequence of str
-            Words of each text.
+        texts : dict of str to list
+            What the steps made of each text: ``tokens``, and of several text columns ``column_words``.
         vectors : array, shape (rows, dimensions), optional
             Their embeddings, a row of NaN where there is none.
         """
         fused = fuse_rows(
-            self.blocks, self._blocks(table, words, vectors), scale=self.scale, indicator=self.indicator
+            self.blocks, self._blocks(table, texts, vectors), scale=self.scale, indicator=self.indicator
         )
         # The joined blocks, or what a learnt method makes of them.
         rows: Any = fused
@@ -121,16 +122,15 @@ class Recipe:
                 found[self.own], rows = rows[:, : self.classes], rows[:, self.classes :]
         return {**found, **{name: scorer.scores(rows) for name, scorer in self.scorers.items()}}
 
-    def _blocks(self, table: pa.Table, words: Sequence[Sequence[str]], vectors: Any | None) -> dict[str, Any]:
+    def _blocks(self, table: pa.Table, texts: Values, vectors: Any | None) -> dict[str, Any]:
         given: dict[str, Any] = {}
-        wanted = {block.name: block.dim for block in self.blocks}
+        wanted = {block.name for block in self.blocks}
         if c.EMBEDDING in wanted:
             assert vectors is not None
             # A product with NaN is NaN: what is missing stays missing.
             given[c.EMBEDDING] = vectors if self.components is None else vectors @ self.components.T
-        if c.TFIDF_BLOCK in wanted:
-            assert self.tfidf is not None
-            given[c.TFIDF_BLOCK] = self.tfidf.matrix(words)
+        for name in wanted & self.tfidf.keys():
+            given[name] = self.tfidf[name].matrix(texts[c.TOKENS], texts.get(c.COLUMN_WORDS))
         if c.TABLE_BLOCK in wanted:
             given[c.TABLE_BLOCK] = vector_matrix(table.column(c.TABLE_BLOCK), np.float64)
         return given
@@ -171,7 +171,7 @@ def partition_scorer(
             return
         for table, values, result in _embedded(recipe, chain([first], tables), monitor):
             vectors = None if result is None else result.embeddings
-            scores = recipe.scores(table, values[c.TOKENS], vectors)
+            scores = recipe.scores(table, values, vectors)
             yield _batch(table, values[c.CLEAN_TEXT], result, scores)
 
     return run

@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from fusionspark.columns import TEXT_BREAK
+
 
 def pieces(text: str, words: Callable[[str], Sequence[str]], most: int) -> list[str]:
     """Part a text into its words, each with what follows up to the next; joined, they are the text again.
@@ -41,5 +43,10 @@ def pieces(text: str, words: Callable[[str], Sequence[str]], most: int) -> list[
 
 
 def kept(parts: Sequence[str], mask: npt.NDArray[np.bool_]) -> str | None:
-    """Return the text of the pieces that are kept; None where nothing visible is left."""
-    return "".join(part for part, keep in zip(parts, mask, strict=True) if keep).strip() or None
+    """Return the text of the pieces that are kept; None where nothing visible is left.
+
+    The words that are left stay in their text columns: what parts these is never left out.
+    """
+    chosen = zip(parts, mask, strict=True)
+    text = "".join(part if keep else TEXT_BREAK * part.count(TEXT_BREAK) for part, keep in chosen)
+    return text.strip(" ") if text.strip() else None

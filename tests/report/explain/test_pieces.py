@@ -27,6 +27,9 @@ def test_pieces_by_hand():
     assert pieces("", english_words, 9) == []
     assert kept(["a ", "b ", "c"], np.array([True, False, True])) == "a c"
     assert kept(["a ", "b"], np.array([False, False])) is None
+    # A word that goes takes no boundary between two text columns with it.
+    assert kept(["title\n\n", "of a row"], np.array([False, True])) == "\n\nof a row"
+    assert kept(["title\n\n", "of a row"], np.array([False, False])) is None
 
 
 def test_deletions_take_the_top_first_and_as_many_by_chance():
