@@ -33,7 +33,7 @@ def test_each_block_is_scaled_to_its_first_axis_and_kept_with_the_models(
     # The table has variance 1; the text lies on one axis, of variance 25.
     rows = [[1.0, 3.0, 4.0], [-1.0, 3.0, 4.0], [1.0, -3.0, -4.0], [-1.0, -3.0, -4.0]]
     made = [(f"r{i}", Vectors.dense(row)) for i, row in enumerate(rows)]
-    features = spark.createDataFrame(made, "row_id string, features vector")
+    features = spark.createDataFrame(made, [c.ROW_ID, c.FEATURES])
     run = RunFolder(spark, str(tmp_path), "2026-01-01").new_attempt()
     ctx = Context(spark, Config.model_validate({"columns": {"text": "t"}}), run)
     ctx.facts = {"fuse": {"blocks": {"text": TEXT}}}
