@@ -22,6 +22,11 @@ class Columns(Section):
     basket: str | None = None
     item: str | None = None
 
+    @property
+    def texts_a_row(self) -> int:
+        """Columns that the text of a row is joined from; 1 where there is none to join."""
+        return max(1, len(self.text))
+
     @model_validator(mode="after")
     def _parts_do_not_collide(self) -> Columns:
         for part in ("numeric", "categorical", "dates"):

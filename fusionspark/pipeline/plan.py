@@ -57,7 +57,9 @@ def plan(spark: SparkSession, config: Config, run_date: str) -> dict[str, Any]:
     # A hash picks distinct texts evenly, wherever they lie and however often they come up.
     share = min(1.0, 2 * config.plan.sample / max(1, distinct))
     picked = texts.where(F.pmod(F.xxhash64(c.TEXT), F.lit(1_000_000)) < int(share * 1_000_000)).distinct()
-    cleaned = text_cleaner(config.prepare, len(parts)).transform(picked.limit(config.plan.sample))
+    cleaned = text_cleaner(config.prepare, config.columns.texts_a_row).transform(
+        picked.limit(config.plan.sample)
+    )
     sample = [row[0] for row in cleaned.select(c.CLEAN_TEXT).collect() if row[0]]
     newest = newest_run(spark, f"{config.output}/runs", config.table_format)
     last = newest.manifest() if newest else None

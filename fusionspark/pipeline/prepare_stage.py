@@ -37,9 +37,7 @@ def prepare(ctx: Context) -> dict[str, Any]:
         facts["models"] = retrain.choose(ctx, rows)
     rows = table_features.derive(ctx, rows)
     monitor = counters_accumulator(ctx.spark)
-    texts = together(
-        rows, preparing.text_steps(config.prepare, monitor, text_columns=max(1, len(columns.text)))
-    )
+    texts = together(rows, preparing.text_steps(config.prepare, monitor, text_columns=columns.texts_a_row))
     if ctx.kept is None or config.prepare.near_duplicates.find:
         # Python reads each text once; the fit, the groups and the table start from what it wrote.
         texts = texts.persist()

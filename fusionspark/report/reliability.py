@@ -57,8 +57,9 @@ def reliability(predictions: DataFrame) -> dict[tuple[str, str], dict[str, float
         found[row[ALGORITHM], row[SPLIT]].append(row)
     return {
         place: {
-            "ece": expected_error([(b["rows"], b["confidence"], b["hits"]) for b in bins]),
-            "brier": sum(b["brier"] for b in bins) / sum(b["rows"] for b in bins),
+            # Spark adds up in the order in which parts arrive, which moves the last digits.
+            "ece": round(expected_error([(b["rows"], b["confidence"], b["hits"]) for b in bins]), 12),
+            "brier": round(sum(b["brier"] for b in bins) / sum(b["rows"] for b in bins), 12),
         }
         for place, bins in found.items()
         if all(b["probable"] for b in bins)

@@ -202,7 +202,7 @@ class Predictor:
 
     def cleaned(self, rows: DataFrame) -> DataFrame:
         """Rows with what prepare makes of their column ``text``, which goes; lazy."""
-        columns = max(1, len(self.config.columns.text))
+        columns = self.config.columns.texts_a_row
         steps = preparing.text_steps(self.config.prepare, text_columns=columns)
         return together(rows, steps).drop(c.TEXT)
 

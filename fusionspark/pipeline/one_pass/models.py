@@ -98,7 +98,7 @@ class OnePass:
         embeds = any(block.name == c.EMBEDDING for block in fuser.blocks)
         engine, facts = _engine(ctx, trained) if embeds else (None, None)
         monitor = counters_accumulator(ctx.spark)
-        texts = max(1, len(ctx.config.columns.text))
+        texts = ctx.config.columns.texts_a_row
         steps = preparing.text_steps(ctx.config.prepare, monitor, text_columns=texts)
         recipe = Recipe(
             steps=tuple(step.work() for step in steps),
