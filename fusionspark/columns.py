@@ -78,12 +78,6 @@ STAGE = "stage"
 REASON = "reason"
 INPUT = "input"
 
-
-def tfidf_blocks(text_columns: int) -> list[str]:
-    """TF-IDF of all words of a row and, where they are of several text columns, of those of each."""
-    return [TFIDF_BLOCK, *[f"{TFIDF_OF_COLUMN}{i}" for i in range(text_columns) if text_columns > 1]]
-
-
 #: Values of ``split``.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -145,3 +139,8 @@ ANOMALIES_DDL = (
     f"{ROW_ID} string, score double, flagged boolean, parts map<string,double>, reasons array<string>"
 )
 QUARANTINE_DDL = f"{ROW_ID} string, {STAGE} string, {REASON} string, {INPUT} string"
+
+
+def tfidf_blocks(text_columns: int) -> list[str]:
+    """TF-IDF of all words of a row and, where they are of several text columns, of those of each."""
+    return [TFIDF_BLOCK, *[f"{TFIDF_OF_COLUMN}{i}" for i in range(text_columns) if text_columns > 1]]

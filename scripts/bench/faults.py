@@ -130,14 +130,14 @@ class Night:
             zip(*(theirs["clusters"][name].to_pylist() for name in ("row_id", "cluster")), strict=True)
         )
         pairs = {
-            (old, theirs_by_row[row])
+            (old, theirs_by_row.get(row))
             for row, old in zip(
                 *(mine["clusters"][name].to_pylist() for name in ("row_id", "cluster")), strict=True
             )
         }
         ids = dict(pairs)
         if not len(pairs) == len(ids) == len(set(ids.values())):
-            say("clusters hold other rows:", sorted(pairs))
+            say("clusters hold other rows:", sorted(pairs, key=str))
             return False
         fine = True
         for name in TABLES:
