@@ -59,7 +59,7 @@ class RunLock:
         """
         _held_here.add(str(self._mine["id"]))
         try:
-            while not self._files.create(self._path, self._content()):
+            while not self._files.create(self._path, json.dumps({**self._mine, "beat": time.time()})):
                 self._make_way(say)
         except BaseException:
             _held_here.discard(str(self._mine["id"]))
@@ -85,8 +85,9 @@ class RunLock:
     def release(self) -> None:
         """Give the lock back, unless it was lost."""
         self._released.set()
-        # A beat that is under way must not write the lock again after it was deleted.
+        # A beat that is under way must not be written after it was deleted.
         self._beating.join()
+        self._files.delete(self._beat_of(self._mine))
         _held_here.discard(str(self._mine["id"]))
         holder = self._holder()
         if holder and holder["id"] == self._mine["id"]:
@@ -116,6 +117,7 @@ class RunLock:
         try:
             now = self._holder()
             if now and now["id"] == holder["id"]:
+                self._files.delete(self._beat_of(holder))
                 self._files.delete(self._path)
                 say(f"the lock of {_said(holder)} is taken over: it is gone")
         finally:
@@ -126,14 +128,17 @@ class RunLock:
             text = self._files.read_text_if_there(self._path)
             # Between its creation and its first byte a lock reads as nothing.
             if text:
-                return dict(json.loads(text))
+                holder = dict(json.loads(text))
+                beat = self._files.read_text_if_there(self._beat_of(holder))
+                return {**holder, "beat": float(beat or holder["beat"])}
             time.sleep(wait)
         # A process that died between the two left nothing but the time at which it did.
-        beat = None if text is None else self._files.modified(self._path)
-        return None if beat is None else {"id": "", "beat": beat}
+        begun = None if text is None else self._files.modified(self._path)
+        return None if begun is None else {"id": "", "beat": begun}
 
-    def _content(self) -> str:
-        return json.dumps({**self._mine, "beat": time.time()})
+    def _beat_of(self, holder: dict[str, Any]) -> str:
+        # The holder's own: one that comes back from a stall cannot write over its successor's lock.
+        return f"{self._path}.{holder['id']}"
 
     def _beat(self) -> None:
         while not self._released.wait(BEAT):
@@ -141,7 +146,7 @@ class RunLock:
             with contextlib.suppress(Exception):
                 holder = self._holder()
                 if holder and holder["id"] == self._mine["id"] and not self._released.is_set():
-                    self._files.write_text(self._path, self._content())
+                    self._files.write_text(self._beat_of(self._mine), str(time.time()))
 
 
 @contextlib.contextmanager
@@ -176,7 +181,7 @@ def alive(holder: dict[str, Any], *, now: float) -> bool:
     Parameters
     ----------
     holder : dict
-        Content of the lock: ``id``, ``host``, ``pid``, ``beat`` (seconds since 1970).
+        Content of the lock: ``id``, ``host``, ``pid``, and its last ``beat`` (seconds since 1970).
     now : float
         The time, in the same seconds.
     """

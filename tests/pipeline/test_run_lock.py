@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def left_by(run: RunFolder, **changes) -> Path:
 
 def names(run: RunFolder) -> list[str]:
     return [path.name for path in Path(run.path).iterdir()]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.time() + seconds
+    while not condition():
+        assert time.time() < deadline
+        time.sleep(0.01)
 
 
 def gone() -> int:
@@ -109,13 +117,25 @@ def test_a_lock_without_content_is_as_old_as_its_file(run):
 def test_a_holder_shows_life_and_notices_that_it_lost_the_lock(run, monkeypatch):
     monkeypatch.setattr(run_lock, "BEAT", 0.02)
     with run_lock.only_run(run, print) as lock:
-        first = json.loads(Path(run.path, run_lock.LOCK).read_text())["beat"]
-        deadline = time.time() + 5
-        while json.loads(Path(run.path, run_lock.LOCK).read_text())["beat"] == first:
-            assert time.time() < deadline
-            time.sleep(0.01)
+        begun = json.loads(Path(run.path, run_lock.LOCK).read_text())
+        beat = Path(run.path, f"{run_lock.LOCK}.{begun['id']}")
+        wait_for(lambda: beat.exists() and float(beat.read_text()) > begun["beat"])
         lock.confirm()
         left_by(run)
         with pytest.raises(RunLockedError, match=r"process 1 on .* took its lock over"):
             lock.confirm()
+    assert names(run) == [run_lock.LOCK], "its own signs of life go with it"
     assert json.loads(Path(run.path, run_lock.LOCK).read_text())["id"] == "other", "it is not ours to delete"
+
+
+def test_the_last_sign_of_life_counts_and_one_that_comes_late_takes_nothing_back(run):
+    left_by(run, host="elsewhere", beat=0.0)
+    late = Path(run.path, f"{run_lock.LOCK}.other")
+    late.write_text(str(time.time()))
+    with pytest.raises(RunLockedError, match="is at it"):
+        run_lock.RunLock(run).acquire(print)
+    late.write_text("1.0")
+    with run_lock.only_run(run, lambda line: None) as lock:
+        assert not late.exists()
+        late.write_text(str(time.time()))
+        lock.confirm()
