@@ -41,6 +41,7 @@ class Report(Section):
     map: Literal["pca", "umap"] = "pca"
     map_sample: int = Field(2000, ge=0)
     top_terms: int = Field(8, ge=1)
+    naming_model: str | None = None
     explain: Explain = Explain()
     mlflow: Mlflow = Mlflow()
     receipt: Receipt = Receipt()

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from fusionspark.columns import CLEAN_TEXT, CLUSTER, DISTANCE, LABEL, ROW_ID, TOKENS
 from fusionspark.mine.arrow_columns import as_columns, collect_arrow
 from fusionspark.mine.cluster_columns import lifts, shifts
+from fusionspark.mine.cluster_naming import name_of
 from fusionspark.mine.phrases import best_terms, likeness, term_weights
 
 #: Labels counted for each cluster, the most frequent ones.
@@ -19,8 +20,6 @@ MOST_LABELS = 20
 WORDS_OF, WORDS_EACH = 2_000, 1_000
 #: A term must be in so large a share of those rows, and in two of them.
 LEAST_SHARE = 0.0005
-#: Terms that make the name of a cluster.
-NAMING = 3
 
 
 def summarise(
@@ -92,23 +91,6 @@ def summarise(
         }
         for number, rows in sorted(sizes.items())
     ]
-
-
-def name_of(
-    terms: Sequence[str], lifted: Sequence[Mapping[str, Any]], shifted: Sequence[Mapping[str, Any]]
-) -> str:
-    """The first terms; without any, what the columns say; empty where nothing tells the cluster apart.
-
-    >>> name_of(["battery", "charge"], [], [])
-    'battery, charge'
-    >>> name_of([], [{"column": "brand", "value": "x"}], [{"column": "price", "shift": -1.2}])
-    'brand = x, low price'
-    """
-    if terms:
-        return ", ".join(terms[:NAMING])
-    said = [f"{one['column']} = {one['value']}" for one in lifted]
-    said += [f"{'high' if one['shift'] > 0 else 'low'} {one['column']}" for one in shifted]
-    return ", ".join(said[:NAMING])
 
 
 def _words(

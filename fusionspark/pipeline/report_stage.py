@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -9,6 +10,7 @@ from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark import progress
+from fusionspark.mine.cluster_naming import named
 from fusionspark.mine.cluster_summary import summarise
 from fusionspark.pipeline import cluster_space, receipt
 from fusionspark.pipeline.context import Context
@@ -21,6 +23,7 @@ from fusionspark.report.map2d import project
 from fusionspark.report.picture_samples import samples
 from fusionspark.report.reliability import mean_cost, reliability
 from fusionspark.report.rule_summary import top_rules
+from fusionspark.represent.text_writer import TextWriter
 
 
 def report(ctx: Context) -> dict[str, Any]:
@@ -52,8 +55,8 @@ def report(ctx: Context) -> dict[str, Any]:
                 facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
     with progress.stage(ctx.spark, "report: receipt"):
         facts["receipt"] = receipt.make(ctx, features, mined["labels"])
-    summaries = _in_words(ctx, clusters, prepared, facts["cluster"].pop("names", {}))
-    facts["cluster"]["clusters"] = summaries
+    facts["cluster"] |= _in_words(ctx, clusters, prepared, facts["cluster"].pop("names", {}))
+    summaries = facts["cluster"]["clusters"]
     facts["cluster"]["sizes"] = {str(one["id"]): one["rows"] for one in summaries}
     if settings.map_sample:
         facts["cluster"]["map_method"] = settings.map
@@ -83,7 +86,9 @@ def report(ctx: Context) -> dict[str, Any]:
     return facts
 
 
-def _in_words(ctx: Context, clusters: DataFrame, prepared: DataFrame, known: dict[str, str]) -> list[Any]:
+def _in_words(
+    ctx: Context, clusters: DataFrame, prepared: DataFrame, known: dict[str, str]
+) -> dict[str, Any]:
     """Describe the clusters; one that was there before keeps its name, whatever its words are tonight."""
     columns = ctx.config.columns
     with progress.stage(ctx.spark, "report: clusters in words"):
@@ -94,4 +99,13 @@ def _in_words(ctx: Context, clusters: DataFrame, prepared: DataFrame, known: dic
             categorical=columns.categorical,
             top_terms=ctx.config.report.top_terms,
         )
-    return [{**one, "name": known.get(str(one["id"]), one["name"])} for one in found]
+    model = ctx.config.report.naming_model
+    if model is None or all(str(one["id"]) in known for one in found):
+        return {"clusters": [{**one, "name": known.get(str(one["id"]), one["name"])} for one in found]}
+    with progress.stage(ctx.spark, "report: names of clusters"):
+        started = time.monotonic()
+        writer = TextWriter(model)
+        summaries, refused = named(found, writer, known)
+    seconds = round(time.monotonic() - started, 3)
+    naming = {"model": model, "digest": writer.digest, "seconds": seconds, "refused": refused}
+    return {"clusters": summaries, "naming": naming}

@@ -15,7 +15,8 @@ from typing import Any
 import mine_quality
 
 from fusionspark import columns as c
-from fusionspark.mine.cluster_summary import NAMING, summarise
+from fusionspark.mine.cluster_naming import NAMING
+from fusionspark.mine.cluster_summary import summarise
 
 FLOOR = 8
 #: The goods, and what such reviews call them and their parts.

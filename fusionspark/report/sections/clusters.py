@@ -38,7 +38,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     why = dig(run, "cluster", "fit", "why")
     if why:
         lines.append(words("mllib_stood_in", why=str(why)))
-    lines += _noise(run, words)
+    lines += _noise(run, words) + _naming(run, words)
     if not sizes and not lines:
         return Section("clusters", title, [Sentences([words("no_cluster")], "absent")])
     order = {cluster: i for i, cluster in enumerate(sizes)}
@@ -59,6 +59,16 @@ def _noise(run: Mapping[str, Any], words: Words) -> list[Markup]:
         return []
     found, sample = integer(fit.get("found")), integer(fit.get("sample"))
     return [words("density_noise", found=found, sample=sample, noise=percent(noise))]
+
+
+def _naming(run: Mapping[str, Any], words: Words) -> list[Markup]:
+    """Say which model wrote the names, and of how many clusters its answer was refused."""
+    naming = dig(run, "cluster", "naming")
+    if not isinstance(naming, Mapping):
+        return []
+    refused = naming.get("refused")
+    count = len(refused) if isinstance(refused, Mapping) else 0
+    return [words("named_by", model=naming.get("model"), refused=integer(count))]
 
 
 def _sizes(run: Mapping[str, Any]) -> dict[Any, int]:
