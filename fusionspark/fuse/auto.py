@@ -19,15 +19,16 @@ from pyspark.ml.util import (
 )
 
 from fusionspark.columns import ANSWER, FEATURES, JOINED, LABEL, ROW_ID
-from fusionspark.fuse.folds import FOLD, fold_of
+from fusionspark.errors import DataContractError
+from fusionspark.fuse.folds import FOLD, fold_column, time_bounds
 from fusionspark.fuse.labelled_rows import class_column, rows_for_fit
-from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
+from fusionspark.fuse.shared_params import HasFolds, HasLabels
 from fusionspark.fuse.vector_rows import parts, stacked
 from fusionspark.labels import labels_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 CONCAT = "concat"
 #: Rows that methods are compared on at most.
@@ -47,11 +48,12 @@ class Choice:
         return {"chosen": self.method, "log_loss": {n: round(v, 6) for n, v in self.losses.items()}}
 
 
-class _AutoParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasNumFolds):
+class _AutoParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasFolds):
     def _set_defaults(self) -> None:
         self._setDefault(
-            featuresCol=JOINED, labelCol=LABEL, outputCol=FEATURES, labels=[], numFolds=3, seed=42
-        )
+            featuresCol=JOINED, labelCol=LABEL, outputCol=FEATURES, labels=[], numFolds=3, foldBy="hash",
+            foldCol=ROW_ID, seed=42,
+        )  # fmt: skip
 
 
 class AutoFuser(Estimator["AutoFuserModel"], _AutoParams):
@@ -67,7 +69,17 @@ class AutoFuser(Estimator["AutoFuserModel"], _AutoParams):
         Method -> estimator from ``featuresCol`` to ``outputCol``. The method ``concat``, which leaves the
         joined blocks as they are, is always compared as well.
     numFolds : int
-        Each fold is held out once, by a hash of ``row_id``, which the rows must have.
+        Folds that are held out, each once.
+    foldBy : {"hash", "time"}
+        ``hash``: rows of equal ``foldCol`` are held out together, and the others are learnt from. ``time``:
+        stretches of ``foldCol`` are held out, and only earlier rows are learnt from.
+
+    Raises
+    ------
+    ConfigError
+        A column is missing, or a Param cannot be used.
+    DataContractError
+        Fewer than two classes; no fold whose other (earlier) rows have two.
     """
 
     def __init__(
@@ -79,6 +91,8 @@ class AutoFuser(Estimator["AutoFuserModel"], _AutoParams):
         outputCol: str = FEATURES,
         labels: Sequence[str] = (),
         numFolds: int = 3,
+        foldBy: str = "hash",
+        foldCol: str = ROW_ID,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -86,7 +100,7 @@ class AutoFuser(Estimator["AutoFuserModel"], _AutoParams):
         self.estimators = dict(estimators)
         self._set(
             featuresCol=featuresCol, labelCol=labelCol, outputCol=outputCol, labels=list(labels),
-            numFolds=numFolds, seed=seed,
+            numFolds=numFolds, foldBy=foldBy, foldCol=foldCol, seed=seed,
         )  # fmt: skip
 
     def _fit(self, dataset: DataFrame) -> AutoFuserModel:
@@ -100,25 +114,50 @@ class AutoFuser(Estimator["AutoFuserModel"], _AutoParams):
         """Fit each method on all folds but one, for each fold, and name the best; runs Spark jobs."""
         from pyspark.sql import functions as F
 
-        labels, folds, seed = self.getLabels(), self.getNumFolds(), self.getSeed()
+        self._check_folds()
+        labels, seed = self.getLabels(), self.getSeed()
         rows = rows_for_fit(train, self.getLabelCol(), labels, key=ROW_ID, limit=MOST_ROWS, seed=seed)
-        # Other folds than those that a method may make inside.
-        rows = rows.withColumn(FOLD, fold_of(ROW_ID, folds, seed + 1)).persist()
+        past_only = self.getFoldBy() == "time"
+        rows = rows.withColumn(FOLD, self._fold(rows)).persist()
         losses: dict[str, list[float]] = {name: [] for name in (CONCAT, *self.estimators)}
         try:
-            for fold in range(folds):
-                others = rows.where(F.col(FOLD) != fold)
-                if rows.where(F.col(FOLD) == fold).isEmpty():
-                    continue
+            for fold in self._folds_to_judge(rows, past_only):
+                seen = rows.where(F.col(FOLD) <= fold) if past_only else rows
+                others = seen.where(F.col(FOLD) != fold)
                 for name, found in losses.items():
                     estimator = self.estimators.get(name)
-                    fused = estimator.fit(others).transform(rows) if estimator is not None else rows
+                    fused = estimator.fit(others).transform(seen) if estimator is not None else seen
                     column = self.getOutputCol() if estimator is not None else self.getFeaturesCol()
                     found.append(self._loss(fused, column, fold))
         finally:
             rows.unpersist()
         means = {name: float(np.mean(values)) for name, values in losses.items()}
         return Choice(min(means, key=lambda name: (means[name], list(means).index(name))), means)
+
+    def _fold(self, rows: DataFrame) -> Column:
+        by, key, folds = self.getFoldBy(), self.getFoldCol(), self.getNumFolds()
+        # By time the first stretch has nothing before it and is only learnt from.
+        bounds = time_bounds(rows, key, folds + 1) if by == "time" else []
+        # Other folds than those that a method may make inside.
+        return fold_column(by, key, folds, self.getSeed() + 1, bounds)
+
+    def _folds_to_judge(self, rows: DataFrame, past_only: bool) -> list[int]:
+        """The folds that have rows, and two classes among the rows that are learnt from."""
+        place = class_column(self.getLabelCol(), self.getLabels()).alias(_CLASS)
+        pairs = [(row[FOLD], row[_CLASS]) for row in rows.select(FOLD, place).distinct().collect()]
+        folds = sorted({fold for fold, _ in pairs})
+        usable = [
+            fold
+            for fold in folds
+            if len({label for f, label in pairs if (f < fold if past_only else f != fold)}) > 1
+        ]
+        if not usable:
+            raise DataContractError(
+                f"folds by {self.getFoldCol()!r}",
+                f"{len(folds)} have rows, and of none the rows to learn from have two classes",
+                remedy="make folds by a hash of row_id, or name the fusion method",
+            )
+        return usable
 
     def _loss(self, fused: DataFrame, column: str, fold: int) -> float:
         from pyspark.sql import functions as F

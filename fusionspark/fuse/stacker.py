@@ -24,9 +24,9 @@ from fusionspark.columns import FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.errors import ConfigError
 from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.cross_fit import BlockModels, StackSays
-from fusionspark.fuse.folds import FOLD_BY, fold_column, time_bounds
+from fusionspark.fuse.folds import fold_column, time_bounds
 from fusionspark.fuse.labelled_rows import class_column, rows_for_fit
-from fusionspark.fuse.shared_params import HasLabels, HasNumFolds
+from fusionspark.fuse.shared_params import HasFolds, HasLabels
 from fusionspark.fuse.vector_rows import parts, vector_function
 from fusionspark.labels import labels_of
 
@@ -39,21 +39,12 @@ MOST_ROWS = 200_000
 _FOLD, _CLASS, _BLOCK = "__fold", "__class", "__block"
 
 
-class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasNumFolds):
+class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasFolds):
     keptBlocks: Param[list[str]] = Param(
         Params._dummy(),
         "keptBlocks",
         "blocks whose columns go on beside what the models say",
         TypeConverters.toListString,
-    )
-    foldBy: Param[str] = Param(
-        Params._dummy(),
-        "foldBy",
-        "hash: by a hash of foldCol; time: stretches of foldCol",
-        TypeConverters.toString,
-    )
-    foldCol: Param[str] = Param(
-        Params._dummy(), "foldCol", "row id, group, or date of a row", TypeConverters.toString
     )
     maxRows: Param[int] = Param(
         Params._dummy(), "maxRows", "training rows that are used, by a hash of foldCol", TypeConverters.toInt
@@ -62,14 +53,6 @@ class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels
     def getKeptBlocks(self) -> list[str]:
         """Return the blocks whose columns go on."""
         return self.getOrDefault(self.keptBlocks)
-
-    def getFoldBy(self) -> str:
-        """Return how folds are made."""
-        return self.getOrDefault(self.foldBy)
-
-    def getFoldCol(self) -> str:
-        """Return the column that folds are made by."""
-        return self.getOrDefault(self.foldCol)
 
     def getMaxRows(self) -> int:
         """Return the number of training rows that are used at most."""
@@ -159,11 +142,8 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
     def _fit(self, dataset: DataFrame) -> StackerModel:
         from pyspark.sql import functions as F
 
+        self._check_folds()
         folds, by = self.getNumFolds(), self.getFoldBy()
-        if by not in FOLD_BY:
-            raise ConfigError("foldBy", repr(by), allowed=", ".join(FOLD_BY))
-        if folds < 2:
-            raise ConfigError("numFolds", str(folds), allowed="2 or more")
         layout = layout_of(dataset, self.getFeaturesCol())
         unknown = [name for name in self.getKeptBlocks() if name not in layout]
         if unknown:

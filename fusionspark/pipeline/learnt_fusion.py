@@ -76,8 +76,8 @@ def learn(ctx: Context, joined: DataFrame, names: dict[str, str]) -> tuple[DataF
         with progress.stage(ctx.spark, f"fuse: {method}"):
             if method == AUTO:
                 others = {name: build(ctx, name, labels, names) for name in (STACK, GATED)}
-                folds = min(AUTO_FOLDS, ctx.config.fuse.folds)
-                auto = AutoFuser(others, labels=labels, numFolds=folds, seed=ctx.config.seed).fit(train)
+                folds = {**_folds(ctx), "numFolds": min(AUTO_FOLDS, ctx.config.fuse.folds)}
+                auto = AutoFuser(others, labels=labels, seed=ctx.config.seed, **folds).fit(train)
                 assert auto.choice is not None
                 method, facts["auto"], model = auto.choice.method, auto.choice.facts(), auto.inner
             else:
@@ -118,11 +118,19 @@ def build(ctx: Context, method: str, labels: list[str], names: dict[str, str]) -
     return Stacker(
         labels=labels,
         keptBlocks=[column for column, name in names.items() if name in NARROW],
-        numFolds=fuse.folds,
-        foldBy="time" if fuse.fold_by == "date" else "hash",
-        foldCol=c.ROW_ID if fuse.fold_by == "hash" else FOLD_KEY,
         seed=seed,
+        **_folds(ctx),
     )
+
+
+def _folds(ctx: Context) -> dict[str, Any]:
+    """The Params of folds as `fuse` has them."""
+    fuse = ctx.config.fuse
+    return {
+        "numFolds": fuse.folds,
+        "foldBy": "time" if fuse.fold_by == "date" else "hash",
+        "foldCol": c.ROW_ID if fuse.fold_by == "hash" else FOLD_KEY,
+    }
 
 
 def for_shape(features: DataFrame) -> DataFrame:
