@@ -2,14 +2,17 @@
 
     python scripts/bench/fusion.py --set clothing|weibo|phrasebank|stocknet [--folds 5] [--rows N]
                                    [--methods concat,stack,gated] [--metas logistic_regression,xgboost]
-                                   [--work DIR] [--data ../shared/data]
+                                   [--precision float32] [--tune lora|all] [--work DIR]
+                                   [--data ../shared/data]
 
 Protocols are those stated beside the data: clothing in 5 folds of 10,000 rows (one-vs-rest macro AUC), Weibo
 2,400 rows to train and 987 to test (one split a fold), PhraseBank in 5 folds from text alone, StockNet by
 date. The rows go through the stages of the project: collect, prepare and represent once, then for each fold
 what is learnt from training rows (TF-IDF, encoding), the stage fuse with each method, and a classifier. One
 training row in twenty is held out for choosing the method of a fold; test rows are used for nothing but the
-figures. With --work what was encoded, and folds that are done, stay there for the next call.
+figures. With --tune each fold's encoder is first adapted to the label of its training rows, as `fusionspark
+tune` does; the rows that choose the method also choose the epoch. With --work what was encoded, and folds
+that are done, stay there for the next call.
 
 The last line is one JSON object. Ends with 1 where a floor is missed.
 """
@@ -45,9 +48,12 @@ from fusionspark.mine.algorithms import Hyperparameters  # noqa: E402
 from fusionspark.pipeline import learnt_fusion, receipt  # noqa: E402
 from fusionspark.pipeline.context import Context  # noqa: E402
 from fusionspark.pipeline.fuse_stage import fuse  # noqa: E402
+from fusionspark.pipeline.represent_stage import represent  # noqa: E402
 from fusionspark.pipeline.running import run  # noqa: E402
 from fusionspark.prepare.stages import drop_scratch, feature_pipeline  # noqa: E402
 from fusionspark.report.metrics import evaluate  # noqa: E402
+from fusionspark.represent.tune.settings import TuneSettings  # noqa: E402
+from fusionspark.represent.tune.tuner import tune_encoder  # noqa: E402
 from fusionspark.session import open_session  # noqa: E402
 from fusionspark.tables import RunFolder, ordered_for_fit  # noqa: E402
 
@@ -74,10 +80,11 @@ def say(*parts: object) -> None:
     print(*parts, flush=True)
 
 
-def configured(name: str, data: Path, work: Path, rows: int | None) -> Config:
+def configured(name: str, data: Path, work: Path, rows: int | None, precision: str) -> Config:
     """The set's configuration, over a copy of the rows that its protocol asks for."""
     feed = work / "feed.csv"
     common = ["source.format=csv", f"source.path={feed}", f"output={work}/out", *TFIDF]
+    common.append(f"represent.precision={precision}")
     if name == "clothing":
         table = pd.read_csv(data / "womens_clothing" / "womens_clothing.csv", index_col=0)
         table.sample(min(rows or 10_000, 10_000), random_state=0).to_csv(feed)
@@ -121,18 +128,50 @@ def folds_of(name: str, prepared: DataFrame, wanted: int) -> list[pd.DataFrame]:
     return made
 
 
-def fold_context(base: Context, prepared: DataFrame, split: pd.DataFrame, number: int) -> Context:
+def fold_context(
+    base: Context, prepared: DataFrame, split: pd.DataFrame, number: int, tune: str | None
+) -> Context:
     """A run folder whose training rows are those of one fold, prepared anew from them alone."""
     folder = RunFolder(base.spark, f"{base.run.root}-folds", f"fold-{number}").at("attempts/1")
     parted = prepared.drop(c.SPLIT).join(base.spark.createDataFrame(split), c.ROW_ID)
     train = ordered_for_fit(parted.where(F.col(c.SPLIT) == c.TRAIN), base.partitions)
     model = feature_pipeline(base.config.columns, base.config.prepare).fit(train)
     written = folder.write(drop_scratch(model.transform(parted)), c.PREPARED)
+    counts = {row[c.SPLIT]: row["count"] for row in written.groupBy(c.SPLIT).count().collect()}
+    facts = {**base.facts, "prepare": {"rows": sum(counts.values()), "splits": counts}}
+    if tune is not None:
+        encoder = tuned(base.config, written, tune, f"{base.run.root}-folds/tuned-{number}")
+        changed = base.config.represent.model_copy(update={"model": encoder})
+        config = base.config.model_copy(update={"represent": changed})
+        ctx = Context(base.spark, config, folder, facts=facts)
+        started = time.monotonic()
+        ctx.facts["represent"] = {**represent(ctx), "seconds": round(time.monotonic() - started, 3)}
+        return ctx
     folder.files.delete(folder.table_path(c.EMBEDDINGS))
     folder.files.copy(base.run.table_path(c.EMBEDDINGS), folder.table_path(c.EMBEDDINGS))
-    counts = {row[c.SPLIT]: row["count"] for row in written.groupBy(c.SPLIT).count().collect()}
-    facts = {**base.facts, "prepare": {"splits": counts}}
     return Context(base.spark, base.config, folder, facts=facts)
+
+
+def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:
+    """The folder of the encoder adapted to the training rows of one fold."""
+    rows = prepared.where(F.col(c.SPLIT) != c.TEST).select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT)
+    table = rows.dropna().orderBy(F.xxhash64(c.ROW_ID), c.ROW_ID).toPandas()
+    learnt, held = (table[table[c.SPLIT] == split] for split in (c.TRAIN, c.VALIDATION))
+    how = config.tune.model_dump(exclude={"processes", "label", "method"})
+    settings = TuneSettings(model=config.represent.model, seed=config.seed, method=method, **how)
+    facts = tune_encoder(
+        learnt[c.CLEAN_TEXT].tolist(),
+        learnt[c.LABEL].tolist(),
+        folder,
+        settings,
+        validation=(held[c.CLEAN_TEXT].tolist(), held[c.LABEL].tolist()),
+        threads=os.cpu_count() or 1,
+        say=say,
+    )
+    say(
+        "tuned:", json.dumps({name: facts[name] for name in ("epochs", "rows", "steps", "seconds", "scores")})
+    )
+    return folder
 
 
 def with_method(ctx: Context, method: str) -> Context:
@@ -204,6 +243,8 @@ def main() -> int:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--methods", default="concat,stack,gated")
     parser.add_argument("--metas", default="logistic_regression,xgboost")
+    parser.add_argument("--precision", default="float32", help="of the encoder: represent.precision")
+    parser.add_argument("--tune", choices=["lora", "all"])
     parser.add_argument("--work", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args()
@@ -211,23 +252,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        config = configured(options.name, options.data, work, options.rows)
+        config = configured(options.name, options.data, work, options.rows, options.precision)
         spark = open_session("fusionspark-bench-fusion", config.spark)
         run(spark, config, DATE, last="represent", say=say)
         base_run = RunFolder(spark, f"{config.output}/runs", DATE)
         facts = {stage: base_run.stage_facts(stage) or {} for stage in ("collect", "represent")}
-        base, represent = Context(spark, config, base_run, facts=facts), facts["represent"]
+        base = Context(spark, config, base_run, facts=facts)
         made = [*c.tfidf_blocks(len(config.columns.text)), c.TABLE_BLOCK]
         prepared = base_run.read(c.PREPARED).drop(*made).persist()
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
-            done = work / f"fold-{number}-{'-'.join([*methods, *metas])}.json"
+            done = work / f"fold-{number}-{'-'.join([*methods, *metas, options.tune or 'frozen'])}.json"
             if done.exists():
                 fold = json.loads(done.read_text())
             else:
-                fold = measured_fold(
-                    fold_context(base, prepared, split, number), methods, metas, options.name
-                )
+                ctx = fold_context(base, prepared, split, number, options.tune)
+                fold = measured_fold(ctx, methods, metas, options.name)
                 done.write_text(json.dumps(fold))
             say(f"fold {number}:", json.dumps(fold["figures"]))
             folds.append(fold)
@@ -238,7 +278,9 @@ def main() -> int:
         "set": options.name,
         "rows": rows,
         "folds": len(folds),
-        "seconds_represent": represent["seconds"],
+        "encoder": config.represent.model if options.tune is None else f"tuned ({options.tune})",
+        "precision": options.precision,
+        "seconds_represent": facts["represent"]["seconds"],
         "tfidf": TFIDF,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("pyspark", "scikit-learn", "torch")},
