@@ -340,7 +340,7 @@ def full_disk(work: Path, expected: Night) -> dict[str, Any]:
         subprocess.run(["mount", "-o", f"remount,size={4 * size}", place], check=True)
         code = night.run(NEXT)[0]
         return {
-            "first_code": first, "full_code": full, "said_full": "is full" in said,
+            "first_code": first, "full_code": full, "said": said.strip().splitlines()[-1:],
             "previous_equal": readable, "code": code, "equal": night.equals(expected, NEXT),
         }  # fmt: skip
     finally:
