@@ -298,7 +298,7 @@ def collect(
             reasons.append(F.when(~_valid_utf8(at(name)), F.lit(f"not UTF-8: {name}")))
     reasons += [F.when(rule.broken, F.lit(rule.reason)) for rule in row_rules(df, contract)]
     numbers = {}
-    for name in columns.numeric:
+    for name in [*columns.numeric, *([columns.number] if columns.number in df.columns else [])]:
         number = F.expr(f"try_cast(`{name}` AS double)")
         blank = F.trim(at(name).cast("string")) == ""
         reasons.append(
@@ -316,12 +316,14 @@ def collect(
     staged = staged.withColumn(REASON, F.coalesce(*reasons) if reasons else null)
 
     raw_id = F.col(_RAW_ID) if columns.key else F.concat_ws("-", F.substring(_RAW_ID, 1, 32), F.col("__nth"))
-    label = value(columns.label).cast("string") if columns.label and columns.label in df.columns else null
+    label = value(columns.label) if columns.label and columns.label in df.columns else null
+    if columns.number in numbers:
+        label = numbers.pop(columns.number)
     texts = [F.nullif(at(name), F.lit("")) for name in columns.text]
     text = joined_texts(texts) if texts else null
     good = staged.where(F.col(REASON).isNull()).select(
         raw_id.alias(ROW_ID),
-        label.alias(LABEL),
+        label.cast("string").alias(LABEL),
         text.alias(TEXT),
         *([at(columns.image).alias(PICTURE)] if columns.image else []),
         *[numbers[name].alias(name) for name in columns.numeric],

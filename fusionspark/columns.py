@@ -66,10 +66,12 @@ JOINED = "joined_blocks"
 ANSWER = "fused_answer"
 
 # Results of mining. `scores` maps each class to its probability, or to its margin for algorithms that
-# give none (linear SVC): the ranking within one class is comparable over rows either way.
+# give none (linear SVC): the ranking within one class is comparable over rows either way. Where the label
+# is a number it maps `estimate` to what the model makes of it, and `prediction` is that number as text.
 ALGORITHM = "algorithm"
 PREDICTION = "prediction"
 SCORES = "scores"
+ESTIMATE = "estimate"
 CLUSTER = "cluster"
 DISTANCE = "distance"
 

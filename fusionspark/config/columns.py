@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import model_validator
 
 from fusionspark.columns import RESERVED, TFIDF_OF_COLUMN
@@ -19,8 +21,14 @@ class Columns(Section):
     date: str | None = None
     dates: Names = []
     label: str | None = None
+    label_kind: Literal["classes", "number"] = "classes"
     basket: str | None = None
     item: str | None = None
+
+    @property
+    def number(self) -> str | None:
+        """The label where it is a number to be estimated, not a class to be recognised."""
+        return self.label if self.label_kind == "number" else None
 
     @property
     def texts_a_row(self) -> int:

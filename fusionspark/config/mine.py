@@ -1,4 +1,4 @@
-"""Classification, clustering, and when models are made anew."""
+"""Classification, regression, clustering, and when models are made anew."""
 
 from __future__ import annotations
 
@@ -80,6 +80,24 @@ class Classify(Section):
     select_by: Literal["macro_f1", "accuracy", "auc"] = "macro_f1"
 
 
+RegressionAlgorithm = Literal["linear_regression", "random_forest", "gradient_boosted_trees", "xgboost"]
+
+
+class Regress(Section):
+    """The regressions that are trained side by side where the label is a number."""
+
+    algorithms: Annotated[list[RegressionAlgorithm], BeforeValidator(as_list)] = [
+        "linear_regression",
+        "gradient_boosted_trees",
+    ]
+    max_iter: int = Field(100, ge=1)
+    regularization: float = Field(0.001, ge=0)
+    trees: int = Field(100, ge=1)
+    max_depth: int = Field(5, ge=1, le=30)
+    step_size: float = Field(0.1, gt=0, le=1)
+    select_by: Literal["rmse", "mae", "r2"] = "rmse"
+
+
 def _known_k(value: object) -> object:
     """Refuse what is no number of clusters: the branches of a union would each say only what they expect."""
     if value == "auto" or (type(value) is int and value >= 2):
@@ -155,12 +173,13 @@ Retrain = Annotated[Literal["always", "never", "on_drift"] | Every, BeforeValida
 
 
 class Mine(Section):
-    """Classification, clustering, association rules and anomalies."""
+    """Classification or regression, clustering, association rules and anomalies."""
 
     retrain: Retrain = "always"
     drift_psi: float = Field(0.2, gt=0)
     partitions: int = Field(0, ge=0)
     classify: Classify = Classify()
+    regress: Regress = Regress()
     cluster: Cluster = Cluster()
     rules: Rules = Rules()
     anomalies: Anomalies = Anomalies()

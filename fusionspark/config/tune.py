@@ -24,4 +24,3 @@ class Tune(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_steps: int = Field(50, ge=1)
     processes: int = Field(0, ge=0)
-    label: Literal["classes", "number"] = "classes"

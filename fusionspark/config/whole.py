@@ -99,6 +99,21 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_number_is_estimated(self) -> Config:
+        if not self.columns.number:
+            return self
+        for key, value, allowed in (
+            ("fuse.method", self.fuse.method, "concat"),
+            ("prepare.table.rare", self.prepare.table.rare, "hash"),
+        ):
+            if value in ("stack", "gated", "auto", "target"):
+                raise ValueError(
+                    f"{key} is {value!r}, which learns classes, and columns.label_kind is 'number'; "
+                    f"use {allowed}"
+                )
+        return self
+
     def redacted(self) -> dict[str, Any]:
         """The configuration as plain data in which no credential can be read."""
         data = self.model_dump()

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionspark.columns import FEATURES, LABEL, ROW_ID, SPLIT, TRAIN
+from fusionspark.fuse import receipt_numbers
 from fusionspark.fuse.folds import FOLD, fold_of
 from fusionspark.fuse.receipt_arms import FOLDS, Arm, Rows, train_arm
+from fusionspark.fuse.receipt_numbers import NumberRows
 from fusionspark.fuse.vector_rows import parts, stacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-ARM, LEARNER, LOGS = "arm", "learner", "logs"
+ARM, LEARNER, SAID = "arm", "learner", "said"
 ANSWERS_DDL = (
-    f"{ARM} string, {LEARNER} string, {ROW_ID} string, {SPLIT} string, {LABEL} string, {LOGS} array<double>"
+    f"{ARM} string, {LEARNER} string, {ROW_ID} string, {SPLIT} string, {LABEL} string, {SAID} array<double>"
 )
 
 
@@ -32,7 +34,9 @@ def sampled(features: DataFrame, shares: Mapping[str, float], seed: int) -> Data
     return features.where(F.col(LABEL).isNotNull() & reduce(lambda a, b: a | b, kept))
 
 
-def answers(features: DataFrame, arms: Sequence[Arm], labels: Sequence[str], *, seed: int) -> DataFrame:
+def answers(
+    features: DataFrame, arms: Sequence[Arm], labels: Sequence[str] | None, *, seed: int
+) -> DataFrame:
     """Train each arm and return what it says of the validation and test rows (`ANSWERS_DDL`); lazy.
 
     Parameters
@@ -40,12 +44,13 @@ def answers(features: DataFrame, arms: Sequence[Arm], labels: Sequence[str], *, 
     features : DataFrame
         row_id, split, label and features. All rows of an arm meet in one task, so their number must be
         bounded (see `sampled`).
-    labels : sequence of str
-        Labels of the training rows; position i of ``logs`` is the log-probability of label i.
+    labels : sequence of str, or None
+        Labels of the training rows; position i of ``said`` is the log-probability of label i. None: labels
+        are numbers, and so is the only value of ``said``.
     """
     from pyspark.sql import functions as F
 
-    known, by_number = list(labels), dict(enumerate(arms))
+    known, by_number = None if labels is None else list(labels), dict(enumerate(arms))
 
     def train(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -53,16 +58,20 @@ def answers(features: DataFrame, arms: Sequence[Arm], labels: Sequence[str], *, 
         rows, facts = stacked(batches)
         if rows is None:
             return
-        place = {label: i for i, label in enumerate(known)}
         numbers = np.array(facts["__arm"])
         for number in np.unique(numbers):
             here = np.flatnonzero(numbers == number)
             here = here[np.argsort(np.array(facts[ROW_ID], dtype=object)[here])]
             splits = np.array([facts[SPLIT][i] for i in here], dtype=object)
-            classes = np.array([place.get(facts[LABEL][i], -1) for i in here])
-            arm = by_number[int(number)]
-            shared = Rows(rows[here], np.array(facts[FOLD])[here], splits, classes, len(known))
-            found = train_arm(arm, shared, seed)
+            labelled = [facts[LABEL][i] for i in here]
+            arm, folds = by_number[int(number)], np.array(facts[FOLD])[here]
+            if known is None:
+                targets = np.array(labelled, dtype=np.float64)
+                found = receipt_numbers.train_arm(arm, NumberRows(rows[here], folds, splits, targets), seed)
+            else:
+                place = {label: i for i, label in enumerate(known)}
+                classes = np.array([place.get(label, -1) for label in labelled])
+                found = train_arm(arm, Rows(rows[here], folds, splits, classes, len(known)), seed)
             shown = np.flatnonzero(splits != TRAIN)
             yield pa.RecordBatch.from_pydict(
                 {
@@ -71,7 +80,7 @@ def answers(features: DataFrame, arms: Sequence[Arm], labels: Sequence[str], *, 
                     ROW_ID: pa.array([facts[ROW_ID][here[i]] for i in shown], pa.string()),
                     SPLIT: pa.array(list(splits[shown]), pa.string()),
                     LABEL: pa.array([facts[LABEL][here[i]] for i in shown], pa.string()),
-                    LOGS: pa.array(list(found.logs[shown]), pa.list_(pa.float64())),
+                    SAID: pa.array(list(found.said[shown]), pa.list_(pa.float64())),
                 }
             )
 

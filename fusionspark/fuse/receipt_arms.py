@@ -75,16 +75,16 @@ class Answer:
     Parameters
     ----------
     learner : str
-        ``logistic_regression`` or ``boosted_trees``, whichever did better on validation rows.
+        The linear model or ``boosted_trees``, whichever did better on validation rows.
     loss : float
-        Its log loss there; that of the training rows where there are no validation rows.
-    logs : array, shape (rows, classes)
-        Log-probabilities of all rows that were given, in their order.
+        Its loss there; that of the training rows where there are no validation rows.
+    said : array, shape (rows, classes), or (rows, 1) where the label is a number
+        Log-probabilities, or the number, of all rows that were given, in their order.
     """
 
     learner: str
     loss: float
-    logs: npt.NDArray[np.float64]
+    said: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -121,20 +121,16 @@ def train_arm(arm: Arm, rows: Rows, seed: int) -> Answer:
 
 def _train(arm: Arm, rows: Rows, seed: int) -> Answer:
     splits, classes, count = rows.splits, rows.classes, rows.count
-    blocks = {name: columns_of(rows.vectors, [span]) for name, span in arm.blocks.items()}
-    if arm.shuffled:
-        # One permutation for all text blocks: embedding and TF-IDF are of the same text.
-        order = shuffled_within(splits, seed)
-        blocks = {name: part[order] if name in arm.shuffled else part for name, part in blocks.items()}
+    blocks = blocks_of(arm, rows.vectors, splits, seed)
     train, validation = splits == TRAIN, (splits == VALIDATION) & (classes >= 0)
-    joined = _joined([blocks[name] for name in blocks])
+    joined = side_by_side([blocks[name] for name in blocks])
     held = (joined[validation], classes[validation])
     _, linear = fit_best(joined[train], classes[train], held, count)
     answers = [("logistic_regression", linear.log_probabilities(joined))]
     if arm.narrow and len(np.unique(classes[train])) > 1:
-        level = [np.asarray(_dense(blocks[name])) for name in arm.narrow]
+        level = [dense(blocks[name]) for name in arm.narrow]
         if arm.linear:
-            wide = _joined([blocks[name] for name in arm.linear])
+            wide = side_by_side([blocks[name] for name in arm.linear])
             chosen = fit_best(wide[train], classes[train], (wide[validation], classes[validation]), count)[0]
             level.append(out_of_fold(wide, rows, chosen))
         answers.append(("boosted_trees", _boosted(np.hstack(level), rows, seed)))
@@ -142,6 +138,16 @@ def _train(arm: Arm, rows: Rows, seed: int) -> Answer:
     losses = [log_loss(logs[judged], classes[judged]) for _, logs in answers]
     best = int(np.argmin(losses))
     return Answer(answers[best][0], losses[best], answers[best][1])
+
+
+def blocks_of(arm: Arm, vectors: Any, splits: npt.NDArray[Any], seed: int) -> dict[str, Any]:
+    """Columns of each block of the arm by name, those of its shuffled blocks with their rows changed."""
+    blocks = {name: columns_of(vectors, [span]) for name, span in arm.blocks.items()}
+    if not arm.shuffled:
+        return blocks
+    # One permutation for all text blocks: embedding and TF-IDF are of the same text.
+    order = shuffled_within(splits, seed)
+    return {name: part[order] if name in arm.shuffled else part for name, part in blocks.items()}
 
 
 def shuffled_within(splits: npt.NDArray[Any], seed: int) -> npt.NDArray[np.int64]:
@@ -173,28 +179,36 @@ def _boosted(level: npt.NDArray[Any], rows: Rows, seed: int) -> npt.NDArray[np.f
 
     train = rows.splits == TRAIN
     sizes = np.bincount(rows.classes[train])
-    model = HistGradientBoostingClassifier(
-        max_iter=ROUNDS,
-        max_leaf_nodes=8,
-        min_samples_leaf=max(2, min(20, int(train.sum()) // 20)),
-        l2_regularization=1.0,
-        # The rows that say when to stop are drawn by class, which takes two of each.
-        early_stopping=bool(sizes[sizes > 0].min() > 1 and train.sum() >= 50),
-        validation_fraction=0.15,
-        n_iter_no_change=5,
-        random_state=seed,
-    ).fit(level[train], rows.classes[train])
+    # The rows that say when to stop are drawn by class, which takes two of each.
+    settings = boosting(int(train.sum()), seed, stop=bool(sizes[sizes > 0].min() > 1))
+    model = HistGradientBoostingClassifier(**settings).fit(level[train], rows.classes[train])
     found = np.full((len(level), rows.count), 1e-6)
     found[:, model.classes_] = np.maximum(model.predict_proba(level), 1e-6)
     logs: npt.NDArray[np.float64] = np.log(found / found.sum(axis=1, keepdims=True))
     return logs
 
 
-def _dense(part: Any) -> Any:
-    return part if isinstance(part, np.ndarray) else part.toarray()
+def boosting(rows: int, seed: int, *, stop: bool = True) -> dict[str, Any]:
+    """Settings of scikit-learn's histogram boosting for so many training rows, whatever the label is."""
+    return {
+        "max_iter": ROUNDS,
+        "max_leaf_nodes": 8,
+        "min_samples_leaf": max(2, min(20, rows // 20)),
+        "l2_regularization": 1.0,
+        "early_stopping": stop and rows >= 50,
+        "validation_fraction": 0.15,
+        "n_iter_no_change": 5,
+        "random_state": seed,
+    }
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def dense(part: Any) -> npt.NDArray[Any]:
+    """The block as an array."""
+    return np.asarray(part if isinstance(part, np.ndarray) else part.toarray())
+
+
+def side_by_side(parts: Sequence[Any]) -> Any:
+    """Blocks as one matrix, sparse where any of them is."""
     from scipy import sparse
 
     if all(isinstance(part, np.ndarray) for part in parts):

@@ -32,7 +32,8 @@ from fusionspark.labels import labels_of
 from fusionspark.mine import calibration as calibrating
 from fusionspark.mine import search as searching
 from fusionspark.mine.algorithms import ALGORITHMS, PROBABILITY, Hyperparameters
-from fusionspark.mine.checks import carried, check_columns, feature_facts, finite
+from fusionspark.mine.answers import predictions, spread
+from fusionspark.mine.checks import carried, check_columns, feature_facts
 from fusionspark.tables import ordered_for_fit
 
 logger = logging.getLogger(__name__)
@@ -215,28 +216,8 @@ class Classifier:
         )
 
 
-def predictions(classifiers: Sequence[Classifier], features: DataFrame) -> DataFrame:
-    """Predictions of several classifiers, one row each, from one reading of the features; lazy.
-
-    See `Classifier.predict`.
-    """
-    check_columns(features, [ROW_ID, SPLIT, LABEL], FEATURES)
-    broken = F.raise_error(
-        F.concat(
-            F.lit("features of row "),
-            F.col(ROW_ID),
-            F.lit(": null, NaN or infinite. Remedy: use FeatureFuser with handleInvalid keep."),
-        )
-    )
-    out = features.withColumn(FEATURES, F.when(finite(FEATURES), F.col(FEATURES)).otherwise(broken))
-    names = [f"__answer_{i}" for i in range(len(classifiers))]
-    for one, name in zip(classifiers, names, strict=True):
-        out = one.answer(out, name)
-    return _spread(out, names)
-
-
 def predictions_of(classifiers: Mapping[str, Classifier], scored: DataFrame) -> DataFrame:
-    """The same as `predictions`, of rows that have the raw scores of each classifier; lazy.
+    """What `predictions` returns, of rows that have the raw scores of each classifier; lazy.
 
     Parameters
     ----------
@@ -248,13 +229,7 @@ def predictions_of(classifiers: Mapping[str, Classifier], scored: DataFrame) -> 
     names = [f"__answer_{i}" for i in range(len(classifiers))]
     for (raw, one), name in zip(classifiers.items(), names, strict=True):
         scored = one.answer_to(scored, raw, name)
-    return _spread(scored, names)
-
-
-def _spread(answered: DataFrame, names: Sequence[str]) -> DataFrame:
-    """One row of `columns.PREDICTIONS_DDL` for each of the structs ``names`` of a row."""
-    each = F.inline(F.array(*[F.col(name) for name in names]))
-    return answered.select(ROW_ID, SPLIT, LABEL, each)
+    return spread(scored, names)
 
 
 def _check_classes(indexed: DataFrame, labels: Sequence[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ LEFT_BY = {
     "fuse": (c.FEATURE_TABLE, "models/fuse"),
     "mine": (
         *(c.PREDICTIONS, c.CLUSTERS, c.RULES, c.ANOMALIES),
-        *("models/classify", "models/cluster", "models/anomalies"),
+        *("models/classify", "models/regress", "models/cluster", "models/anomalies"),
     ),
     "report": (),
 }

@@ -1,4 +1,4 @@
-"""Stage mine: classifiers and clusters are trained and applied."""
+"""Stage mine: classifiers or regressions, and clusters are trained and applied."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from pyspark.sql import DataFrame
 
 from fusionspark import columns as c
 from fusionspark import progress
-from fusionspark.mine import classify, cluster
+from fusionspark.mine import classify, cluster, regress
 from fusionspark.mine.algorithms import Hyperparameters
+from fusionspark.mine.answers import predictions
+from fusionspark.mine.classify import Classifier
+from fusionspark.mine.regress import Regressor
 from fusionspark.mine.search import Search
 from fusionspark.pipeline import cluster_space, cluster_stage, learnt_fusion
 from fusionspark.pipeline.anomalies_stage import anomalies
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.row_view import row_view
 from fusionspark.pipeline.rules_stage import rules
+from fusionspark.tables import RunFolder
 
 
 def mine(ctx: Context) -> dict[str, Any]:
@@ -27,24 +31,17 @@ def mine(ctx: Context) -> dict[str, Any]:
     answers = learnt_fusion.own_answers(ctx, features)
     by_itself = [] if answers is None else [ctx.facts["fuse"]["method"]]
     labels: list[str] = []
+    models: list[Classifier | Regressor] = []
     if ctx.kept is not None:
         trained = ctx.kept.manifest()
         labels = trained.get("labels", [])
-        classifiers = [
-            classify.Classifier.load(ctx.kept.model_path(f"classify/{name}"))
-            for name in trained.get("classify", {})
-            if name not in by_itself
-        ]
-    else:
-        classifiers = []
-        if ctx.config.columns.label:
-            labels = classify.label_values(features)
-            classify.check_labels(labels)
-        for name in settings.classify.algorithms if labels else []:
-            with progress.stage(ctx.spark, f"mine: {name}"):
-                trained_one = _train(ctx, features, name, labels)
-            trained_one.save(ctx.run.model_path(f"classify/{name}"))
-            classifiers.append(trained_one)
+        models = _saved(ctx.kept, trained, by_itself)
+    elif ctx.config.columns.number:
+        models = [_regression(ctx, features, name) for name in settings.regress.algorithms]
+    elif ctx.config.columns.label:
+        labels = classify.label_values(features)
+        classify.check_labels(labels)
+        models = [_classifier(ctx, features, name, labels) for name in settings.classify.algorithms]
     if ctx.kept is None:
         factors = cluster_space.learn(ctx, features)
     else:
@@ -53,7 +50,7 @@ def mine(ctx: Context) -> dict[str, Any]:
     grouping, about = cluster_stage.clustering(ctx, shape)
     started = time.monotonic()
     with progress.stage(ctx.spark, "mine: predict"):
-        predicted = [classify.predictions(classifiers, features)] if classifiers else []
+        predicted = [predictions(models, features)] if models else []
         predicted += [] if answers is None else [answers]
         if predicted:
             ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)
@@ -71,8 +68,8 @@ def mine(ctx: Context) -> dict[str, Any]:
         "rows": rows,
         "seconds_predict": round(seconds_predict, 3),
         "labels": labels,
-        "classifiers": [*[one.algorithm for one in classifiers], *by_itself],
-        "training": {one.algorithm: dict(one.facts) for one in classifiers},
+        "algorithms": [*[one.algorithm for one in models], *by_itself],
+        "training": {one.algorithm: dict(one.facts) for one in models},
         "cluster": {
             **about,
             "factors": factors,
@@ -85,34 +82,66 @@ def mine(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _train(ctx: Context, features: DataFrame, name: str, labels: list[str]) -> classify.Classifier:
-    """One classifier as configured: searched for, weighed, calibrated, and with its costs."""
+def _saved(run: RunFolder, manifest: dict[str, Any], by_itself: list[str]) -> list[Classifier | Regressor]:
+    """The classifiers or regressions that a run trained, without a fusion method that answers by itself."""
+    names = [name for name in manifest.get("classify", {}) if name not in by_itself]
+    return [
+        *[Classifier.load(run.model_path(f"classify/{name}")) for name in names],
+        *[Regressor.load(run.model_path(f"regress/{name}")) for name in manifest.get("regress", {})],
+    ]
+
+
+def _classifier(ctx: Context, features: DataFrame, name: str, labels: list[str]) -> Classifier:
+    """One classifier as configured, and saved: searched for, weighed, calibrated, and with its costs."""
     settings = ctx.config.mine.classify
     how = settings.search
-    trained = classify.train(
-        features,
-        name,
-        labels,
-        Hyperparameters(
-            max_iter=settings.max_iter,
-            regularization=settings.regularization,
-            hidden_layers=tuple(settings.hidden_layers),
-            trees=settings.trees,
-            max_depth=settings.max_depth,
-            step_size=settings.step_size,
-            random_features=settings.random_features,
-            gamma=settings.gamma,
-            seed=ctx.config.seed,
-        ),
-        partitions=ctx.partitions,
-        class_weight=settings.class_weight,
-        search=Search(how.trials, how.folds, how.parallelism, settings.select_by, how.model_dump()["spaces"])
-        if how.trials
-        else None,
+    with progress.stage(ctx.spark, f"mine: {name}"):
+        trained = classify.train(
+            features,
+            name,
+            labels,
+            Hyperparameters(
+                max_iter=settings.max_iter,
+                regularization=settings.regularization,
+                hidden_layers=tuple(settings.hidden_layers),
+                trees=settings.trees,
+                max_depth=settings.max_depth,
+                step_size=settings.step_size,
+                random_features=settings.random_features,
+                gamma=settings.gamma,
+                seed=ctx.config.seed,
+            ),
+            partitions=ctx.partitions,
+            class_weight=settings.class_weight,
+            search=Search(
+                how.trials, how.folds, how.parallelism, settings.select_by, how.model_dump()["spaces"]
+            )
+            if how.trials
+            else None,
+        )
+        method = settings.calibration
+        if method == "margins":
+            method = "none" if trained.probabilistic else "platt"
+        if method != "none":
+            trained = trained.calibrated(features, method)
+        if settings.costs:
+            trained = trained.decided(settings.costs)
+    trained.save(ctx.run.model_path(f"classify/{name}"))
+    return trained
+
+
+def _regression(ctx: Context, features: DataFrame, name: str) -> Regressor:
+    """One regression as configured, and saved."""
+    settings = ctx.config.mine.regress
+    parameters = Hyperparameters(
+        max_iter=settings.max_iter,
+        regularization=settings.regularization,
+        trees=settings.trees,
+        max_depth=settings.max_depth,
+        step_size=settings.step_size,
+        seed=ctx.config.seed,
     )
-    method = settings.calibration
-    if method == "margins":
-        method = "none" if trained.probabilistic else "platt"
-    if method != "none":
-        trained = trained.calibrated(features, method)
-    return trained.decided(settings.costs) if settings.costs else trained
+    with progress.stage(ctx.spark, f"mine: {name}"):
+        trained = regress.train(features, name, parameters, partitions=ctx.partitions)
+    trained.save(ctx.run.model_path(f"regress/{name}"))
+    return trained

@@ -42,7 +42,8 @@ def profile(source: DataFrame, columns: Columns) -> dict[str, Any]:
         }
         for i, name in enumerate(names)
     }
-    kinds = [*columns.categorical, *([columns.label] if columns.label in names else [])]
+    known = columns.label in names and not columns.number
+    kinds = [*columns.categorical, *([columns.label] if known else [])]
     values = {
         name: F.substring(F.trim(F.when(~_missing(source, name), _at(name).cast("string"))), 1, _LONGEST)
         for name in kinds

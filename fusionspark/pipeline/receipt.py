@@ -10,10 +10,11 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from fusionspark import columns as c
-from fusionspark.fuse.receipt_answers import ARM, LEARNER, LOGS, answers, sampled
+from fusionspark.fuse.receipt_answers import ARM, LEARNER, SAID, answers, sampled
 from fusionspark.fuse.receipt_arms import arms_of
 from fusionspark.pipeline.context import Context
-from fusionspark.report.receipt import Answers, receipt
+from fusionspark.report.receipt import CLASSES, Answers, receipt
+from fusionspark.report.receipt_numbers import NUMBERS
 
 #: Blocks whose columns have a meaning each, and blocks that come from text, as the configuration names them.
 NARROW, TEXTS = ("table", "statistics"), ("text", "tfidf", "statistics")
@@ -29,16 +30,17 @@ def make(ctx: Context, joined: DataFrame, labels: list[str]) -> dict[str, Any]:
     joined : DataFrame
         row_id, split, label, and the joined blocks as ``features``.
     labels : list of str
-        Labels of the training rows.
+        Labels of the training rows; none where the label is a number.
     """
     if ctx.kept is not None:
         kept = ctx.kept.manifest().get("receipt") or {"why": "not_made"}
         return {"of": ctx.kept.run_date, **kept}
     settings, counts = ctx.config.report.receipt, ctx.facts["prepare"]["splits"]
+    known = None if ctx.config.columns.number else labels
     checks = {
         "no_label": not ctx.config.columns.label,
         "switched_off": not settings.rows,
-        "one_class": len(labels) < 2,
+        "one_class": known is not None and len(known) < 2,
         "no_test_rows": not counts.get(c.TEST),
     }
     for why, so in checks.items():
@@ -50,8 +52,8 @@ def make(ctx: Context, joined: DataFrame, labels: list[str]) -> dict[str, Any]:
     spans = {name: (at["start"], at["start"] + at["dimension"]) for name, at in layout.items()}
     arms = arms_of(spans, NARROW, TEXTS)
     rows = sampled(joined, shares, ctx.config.seed)
-    found = answers(rows, arms, labels, seed=ctx.config.seed).orderBy(c.ROW_ID).toPandas()
-    judged = {split: _judged(found[found[c.SPLIT] == split], labels) for split in (c.VALIDATION, c.TEST)}
+    found = answers(rows, arms, known, seed=ctx.config.seed).orderBy(c.ROW_ID).toPandas()
+    judged = {split: _judged(found[found[c.SPLIT] == split], known) for split in (c.VALIDATION, c.TEST)}
     if len(np.unique(judged[c.TEST][0])) < 2:
         return {"why": "one_class"}
     texts = [name for name in layout if name in TEXTS]
@@ -61,9 +63,11 @@ def make(ctx: Context, joined: DataFrame, labels: list[str]) -> dict[str, Any]:
         judged[c.VALIDATION],
         list(layout),
         texts,
-        metric=settings.metric,
+        # The settings name metrics of classes.
+        metric=NUMBERS.metrics[0] if known is None else settings.metric,
         samples=settings.samples,
         seed=ctx.config.seed,
+        scoring=NUMBERS if known is None else CLASSES,
     )
     sample = {split: round(share, 6) for split, share in shares.items() if share < 1}
     return {
@@ -75,17 +79,21 @@ def make(ctx: Context, joined: DataFrame, labels: list[str]) -> dict[str, Any]:
     }
 
 
-def _judged(rows: pd.DataFrame, labels: list[str]) -> tuple[Any, dict[str, Answers]]:
-    """The class of each row, -1 for a label that training never saw, and what each arm says of the rows."""
+def _judged(rows: pd.DataFrame, labels: list[str] | None) -> tuple[Any, dict[str, Answers]]:
+    """What each arm says of the rows, and their truth: the class, -1 for a label that training never saw, or
+    the number where there are no ``labels``.
+    """
     by_arm = {str(name): part for name, part in rows.groupby(ARM)}
     if not by_arm:
         return np.empty(0, dtype=np.int64), {}
-    place = {label: i for i, label in enumerate(labels)}
-    classes = next(iter(by_arm.values()))[c.LABEL].map(place).fillna(-1)
+    truth = next(iter(by_arm.values()))[c.LABEL]
     said = {
-        name: Answers(part[LEARNER].iloc[0], np.vstack(list(part[LOGS]))) for name, part in by_arm.items()
+        name: Answers(part[LEARNER].iloc[0], np.vstack(list(part[SAID]))) for name, part in by_arm.items()
     }
-    return np.asarray(classes, dtype=np.int64), said
+    if labels is None:
+        return truth.to_numpy(dtype=np.float64), said
+    place = {label: i for i, label in enumerate(labels)}
+    return np.asarray(truth.map(place).fillna(-1), dtype=np.int64), said
 
 
 def _cost(ctx: Context) -> dict[str, Any]:

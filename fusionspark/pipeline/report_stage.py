@@ -16,7 +16,7 @@ from fusionspark.pipeline import cluster_space, receipt
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.explain.of_run import explain_run
 from fusionspark.pipeline.learnt_fusion import for_shape
-from fusionspark.report import ageing
+from fusionspark.report import ageing, number_metrics
 from fusionspark.report import metrics as measuring
 from fusionspark.report.anomaly_summary import summary
 from fusionspark.report.map2d import project
@@ -34,25 +34,8 @@ def report(ctx: Context) -> dict[str, Any]:
     clusters = ctx.run.read(c.CLUSTERS)
     features = for_shape(ctx.run.read(c.FEATURE_TABLE))
     facts: dict[str, Any] = {"rows": ctx.facts["mine"]["rows"], "cluster": dict(mined["cluster"])}
-    if mined["classifiers"]:
-        answers = ctx.run.read(c.PREDICTIONS)
-        measured = measuring.evaluate(answers, seed=ctx.config.seed)
-        for (name, split), found in reliability(answers).items():
-            measured[name][split] |= found
-        costs = ctx.config.mine.classify.costs
-        for splits in measured.values() if costs else ():
-            for figures in splits.values():
-                figures["mean_cost"] = mean_cost(figures["confusion"], costs)
-        facts["classify"] = measured
-        if ctx.kept is None:
-            facts["best"] = measuring.choose_best(measured, by=ctx.config.mine.classify.select_by)
-        else:
-            trained = ctx.kept.manifest()
-            facts["best"] = trained["best"]
-            # A replay applies the models of the very run that it mends.
-            if not ctx.scoring and ctx.kept.run_date != ctx.run.run_date:
-                by = ctx.config.mine.classify.select_by
-                facts["models"] = ageing.compare(trained["classify"], measured, trained["best"], by)
+    if mined["algorithms"]:
+        facts |= _judged(ctx, ctx.run.read(c.PREDICTIONS))
     with progress.stage(ctx.spark, "report: receipt"):
         facts["receipt"] = receipt.make(ctx, features, mined["labels"])
     facts["cluster"] |= _in_words(ctx, clusters, prepared, facts["cluster"].pop("names", {}))
@@ -86,16 +69,57 @@ def report(ctx: Context) -> dict[str, Any]:
     return facts
 
 
+def _judged(ctx: Context, answers: DataFrame) -> dict[str, Any]:
+    """Figures of each algorithm, the best one, and how models that were kept still do."""
+    number, mine, seed = ctx.config.columns.number, ctx.config.mine, ctx.config.seed
+    key = "regress" if number else "classify"
+    measured = number_metrics.evaluate(answers, seed=seed) if number else _class_metrics(ctx, answers)
+    facts: dict[str, Any] = {key: measured}
+    if ctx.kept is not None:
+        trained = ctx.kept.manifest()
+        facts["best"] = trained["best"]
+        # A replay applies the models of the very run that it mends.
+        if not ctx.scoring and ctx.kept.run_date != ctx.run.run_date:
+            then, best = trained[key], trained["best"]
+            facts["models"] = (
+                ageing.compare_numbers(then, measured, best)
+                if number
+                else ageing.compare(then, measured, best, mine.classify.select_by)
+            )
+    elif number:
+        facts["best"] = number_metrics.choose_best(measured, mine.regress.select_by)
+    else:
+        facts["best"] = measuring.choose_best(measured, by=mine.classify.select_by)
+    return facts
+
+
+def _class_metrics(ctx: Context, answers: DataFrame) -> dict[str, Any]:
+    measured = measuring.evaluate(answers, seed=ctx.config.seed)
+    for (name, split), found in reliability(answers).items():
+        measured[name][split] |= found
+    costs = ctx.config.mine.classify.costs
+    for splits in measured.values() if costs else ():
+        for figures in splits.values():
+            figures["mean_cost"] = mean_cost(figures["confusion"], costs)
+    return measured
+
+
 def _in_words(
     ctx: Context, clusters: DataFrame, prepared: DataFrame, known: dict[str, str]
 ) -> dict[str, Any]:
     """Describe the clusters; one that was there before keeps its name, whatever its words are tonight."""
     columns = ctx.config.columns
+    numeric = list(columns.numeric)
+    if columns.number:
+        # Of a number the mean of a cluster says something, its most frequent values nothing.
+        prepared = prepared.withColumn(columns.number, F.col(c.LABEL).cast("double"))
+        prepared = prepared.withColumn(c.LABEL, F.lit(None).cast("string"))
+        numeric.append(columns.number)
     with progress.stage(ctx.spark, "report: clusters in words"):
         found = summarise(
             clusters,
             prepared,
-            numeric=columns.numeric,
+            numeric=numeric,
             categorical=columns.categorical,
             top_terms=ctx.config.report.top_terms,
         )

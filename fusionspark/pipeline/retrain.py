@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from fusionspark import columns as c
 from fusionspark.config import Config, Every
@@ -51,6 +52,8 @@ def choose(ctx: Context, rows: DataFrame) -> dict[str, Any]:
         "policy": policy.model_dump() if isinstance(policy, Every) else policy,
         "digest": ctx.config.models_digest(),
     }
+    if ctx.config.columns.number:
+        rows = rows.withColumn(c.LABEL, F.col(c.LABEL).cast("double"))
     keep, why, trainer = False, "mine.retrain is always", None
     if ctx.full:
         why = "--full takes nothing over from an earlier run"
@@ -196,7 +199,8 @@ def _fell(ctx: Context, trainer: RunFolder) -> str:
         if not found.get("dropped"):
             return ""
         metric = found["metric"]
-        fell = f"{metric} on test rows fell from {found['then'][metric]:.3f} to {found['now'][metric]:.3f}"
+        went = "rose" if metric == "rmse" else "fell"
+        fell = f"{metric} on test rows {went} from {found['then'][metric]:.3f} to {found['now'][metric]:.3f}"
         return f"{fell} by {folder.run_date}, more than the {found['margin']:.3f} that chance explains"
     return ""
 
@@ -204,5 +208,7 @@ def _fell(ctx: Context, trainer: RunFolder) -> str:
 def _distribution(ctx: Context, rows: DataFrame) -> dict[str, Any]:
     """Bins of the structured columns and the label, and the rows in each, for later nights."""
     columns = ctx.config.columns
-    bins = learn_bins(rows, columns.numeric, [*columns.categorical, *([c.LABEL] if columns.label else [])])
+    label = [c.LABEL] if columns.label else []
+    numbers, kinds = (label, []) if columns.number else ([], label)
+    bins = learn_bins(rows, [*columns.numeric, *numbers], [*columns.categorical, *kinds])
     return {"bins": bins, "counts": count_bins(rows, bins)}

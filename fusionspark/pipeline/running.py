@@ -267,6 +267,7 @@ def publish(ctx: Context, extra: dict[str, Any]) -> dict[str, Any]:
         "fuse": {key: ctx.facts["fuse"][key] for key in _FUSE_FACTS if key in ctx.facts["fuse"]},
         "labels": ctx.facts["mine"]["labels"],
         "classify": report.get("classify", {}),
+        "regress": report.get("regress", {}),
         "explain": report["explain"],
         "receipt": report["receipt"],
         "training": ctx.facts["mine"].get("training", {}),

@@ -14,7 +14,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.barrier_slots import run_in_barrier
 from fusionspark.config import Config
-from fusionspark.errors import ConfigError
+from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.files import Files
 from fusionspark.mine.classify import label_values
 from fusionspark.pipeline.running import run
@@ -59,7 +59,7 @@ def tune(
     prepared = _prepared(spark, config, run_date, say).where(
         F.col(c.LABEL).isNotNull() & (F.length(c.CLEAN_TEXT) > 0)
     )
-    chosen = config.tune.model_dump(exclude={"processes", "label"})
+    chosen = config.tune.model_dump(exclude={"processes"})
     settings = TuneSettings(model=config.represent.model, seed=config.seed, **chosen)
     target = _target(prepared, config)
     base = resolve_model(settings.model).digest()
@@ -67,7 +67,7 @@ def tune(
     folder = _local(spark, f"{config.output}/tuned/{columns.label}-{fingerprint[:12]}")
     rows, held = f"{folder}.rows/{c.TRAIN}", f"{folder}.rows/{c.VALIDATION}"
     facts = {"label": columns.label, "run_date": run_date}
-    task = TuneTask(settings, config.tune.label, target, rows, held, folder, fingerprint, facts)
+    task = TuneTask(settings, columns.label_kind, target, rows, held, folder, fingerprint, facts)
     found = finished(task)
     if found is None:
         # Written again after a crash as well: the rows and their order are the same.
@@ -91,20 +91,14 @@ def _prepared(spark: SparkSession, config: Config, run_date: str, say: Callable[
 
 
 def _target(prepared: DataFrame, config: Config) -> dict[str, Any]:
-    if config.tune.label == "classes":
+    if not config.columns.number:
         return target_of(label_values(prepared), "classes")
     value = F.col(c.LABEL).cast("double")
-    row = prepared.where(F.col(c.SPLIT) == c.TRAIN).agg(
-        F.mean(value).alias("mean"), F.stddev_pop(value).alias("deviation"),
-        F.count(F.when(value.isNull(), 1)).alias("bad"),
-    ).collect()[0]  # fmt: skip
-    if row["bad"] or row["mean"] is None:
-        raise ConfigError(
-            "tune.label",
-            f"is 'number', but {row['bad']} training rows have a label that is none",
-            allowed="classes, number",
-        )
-    return {"mean": row["mean"], "deviation": row["deviation"]}
+    train = prepared.where(F.col(c.SPLIT) == c.TRAIN)
+    row = train.agg(F.mean(value).alias("mean"), F.stddev_pop(value).alias("deviation")).collect()[0]
+    if row["mean"] is None:
+        raise DataContractError("the label", "no training row has one", remedy="check columns.label")
+    return row.asDict()
 
 
 def _rows_seen(prepared: DataFrame) -> str:

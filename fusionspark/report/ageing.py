@@ -16,6 +16,7 @@ RESAMPLES = 200
 #: Standard normal quantile of 95%, both sides.
 _Z = 1.959963984540054
 _SHOWN = ("rows", "accuracy", "macro_f1", "auc")
+_SHOWN_NUMBERS = ("rows", "rmse", "mae", "r2")
 
 
 def compare(then: Mapping[str, Any], now: Mapping[str, Any], best: str | None, metric: str) -> dict[str, Any]:
@@ -58,8 +59,29 @@ def compare(then: Mapping[str, Any], now: Mapping[str, Any], best: str | None, m
     }
 
 
-def _test_of(classify: Mapping[str, Any], best: str | None) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = classify.get(best or "", {}).get(TEST, {})
+def compare_numbers(then: Mapping[str, Any], now: Mapping[str, Any], best: str | None) -> dict[str, Any]:
+    """Compare the best regression on the test rows of two nights by its RMSE; see `compare`.
+
+    The standard error of each night's RMSE is a quarter of the width of its 95% interval, nearly.
+    """
+    before, after = (_test_of(night, best) for night in (then, now))
+    if not before.get("rmse_interval") or not after.get("rmse_interval"):
+        return {}
+    change = after["rmse"] - before["rmse"]
+    errors = [(high - low) / (2 * _Z) for low, high in (before["rmse_interval"], after["rmse_interval"])]
+    margin = _Z * math.hypot(*errors)
+    return {
+        "then": {name: before.get(name) for name in _SHOWN_NUMBERS},
+        "now": {name: after.get(name) for name in _SHOWN_NUMBERS},
+        "metric": "rmse",
+        "change": change,
+        "margin": margin,
+        "dropped": change > margin,
+    }
+
+
+def _test_of(measured: Mapping[str, Any], best: str | None) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = measured.get(best or "", {}).get(TEST, {})
     return found
 
 

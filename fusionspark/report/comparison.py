@@ -149,10 +149,13 @@ def _paired(fixed: int, broken: int, rows: int) -> tuple[float | None, list[floa
 
 
 def predictions(place: Path, run: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Return the answers of the best classifier of a run; None where they cannot be read here."""
+    """Return the answers of the best classifier of a run; None where they cannot be read here.
+
+    Estimated numbers are never the same twice, so they are not compared row by row.
+    """
     columns = [ROW_ID, SPLIT, LABEL, ALGORITHM, PREDICTION]
     table = _read(place, run, PREDICTIONS, columns)
-    if table is None or not run.get("best"):
+    if table is None or not run.get("best") or run.get("regress"):
         return None
     found: pd.DataFrame = table[table[ALGORITHM] == run["best"]].drop(columns=ALGORITHM)
     return found

@@ -46,6 +46,22 @@ def calibration(curves: Curves, words: Words) -> dict[str, Any]:
     return _square(data, words.plain("said_probability"), words.plain("seen_share"), _LEGEND)
 
 
+def estimated(points: Sequence[Sequence[float]], name: str, words: Words) -> dict[str, Any]:
+    """Each row's estimate over its label, with the line on which the two are equal."""
+    across, upward = ([point[i] for point in points] for i in (0, 1))
+    low, high = min([*across, *upward]), max([*across, *upward])
+    line = {**_diagonal(words.plain("exact")), "x": [low, high], "y": [low, high]}
+    marks = {
+        "type": "scatter", "mode": "markers", "x": across, "y": upward, "name": for_plotly(name, 24),
+        "marker": {"color": colour(0), "size": 6, "opacity": 0.6},
+        "hovertemplate": "%{x:,.4~g} → %{y:,.4~g}<extra></extra>",
+    }  # fmt: skip
+    spec = _square([line, marks], words.plain("true_number"), words.plain("estimate"), _LEGEND)
+    for axis in ("xaxis", "yaxis"):
+        spec["layout"][axis].pop("range")
+    return spec
+
+
 def over_k(curve: Sequence[Mapping[str, Any]], chosen: int, words: Words) -> dict[str, Any]:
     """Silhouette and cost over the number of clusters; the chosen one has a larger mark."""
     ks = [one["k"] for one in curve]

@@ -70,6 +70,19 @@ def decimal(value: Any, digits: int = 3) -> str:
     return NOTHING if found is None else f"{found:,.{digits}f}"
 
 
+def significant(value: Any, digits: int = 4) -> str:
+    """Return a number of any size with so many significant digits; whole ones are kept.
+
+    >>> significant(0.0123456), significant(12345.678), significant(-3.14159)
+    ('0.01235', '12,346', '-3.142')
+    """
+    found = number(value)
+    if found is None:
+        return NOTHING
+    size = math.floor(math.log10(abs(found))) if found else 0
+    return f"{found:,.{min(12, max(0, digits - 1 - size))}f}"
+
+
 def percent(value: Any, digits: int = 1) -> str:
     """Return a share as a percentage.
 

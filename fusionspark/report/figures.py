@@ -225,9 +225,9 @@ def over_nights(
 ) -> dict[str, Any] | None:
     """Lines over run dates, one a series; None where no series has a value.
 
-    ``share`` keeps the axis to what a share can be, and reads values with three digits.
+    ``share`` keeps the axis to what a share can be.
     """
-    shown_as = ".3f" if share else ",.0f"
+    shown_as = ".3f" if share else ",.3~f"
     data = [
         {
             "type": "scatter", "mode": "lines+markers", "name": for_plotly(name, 24),

@@ -10,12 +10,15 @@ from fusionspark.report.display import dig
 
 #: Nights that a manifest carries, the latest ones.
 MOST_NIGHTS = 60
+#: Figures on test rows that a night is remembered by: of classes, and of numbers.
+CLASSES, NUMBERS = ("accuracy", "macro_f1", "auc"), ("rmse", "mae", "r2")
 
 
 def row_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of one night, from its manifest alone."""
     best = manifest.get("best")
-    test = dig(manifest, "classify", str(best), TEST) or {}
+    task, metrics = ("regress", NUMBERS) if manifest.get("regress") else ("classify", CLASSES)
+    test = dig(manifest, task, str(best), TEST) or {}
     return {
         "run_date": manifest["run_date"],
         "rows": dig(manifest, "rows", "out"),
@@ -27,7 +30,7 @@ def row_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
             (stage["seconds"] for stage in manifest.get("stages", []) if stage["name"] == "represent"), None
         ),
         "best": best,
-        "test": {name: test.get(name) for name in ("rows", "accuracy", "macro_f1", "auc")},
+        "test": {name: test.get(name) for name in ("rows", *metrics)},
         "silhouette": dig(manifest, "cluster", "silhouette"),
         "models_of": dig(manifest, "models", "of"),
         "changes": manifest.get("changes"),

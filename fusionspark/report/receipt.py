@@ -8,7 +8,7 @@ classification learning algorithms" (1998).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+#: The class of each row as int, or the number as float.
+Truth = npt.NDArray[Any]
 
 METRICS = ("auc", "macro_f1", "accuracy")
 #: Weights of bootstrap samples that are held at once.
@@ -24,10 +26,31 @@ _CELLS = 20_000_000
 
 @dataclass(frozen=True)
 class Answers:
-    """What one arm says of some rows: ``logs[i, j]`` is the log-probability of label j for row i."""
+    """What one arm says of some rows: of row i in ``said[i, j]`` the log-probability of label j, or in
+    ``said[i, 0]`` a number.
+    """
 
     learner: str
-    logs: Floats
+    said: Floats
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How answers are judged.
+
+    Parameters
+    ----------
+    metrics : tuple of str
+    score : callable
+        Takes the truth, what an arm says and weights of the rows (samples, rows); returns each metric, one
+        value a sample.
+    right : callable, optional
+        Takes the truth and what an arm says; returns which rows are right. None where answers are numbers.
+    """
+
+    metrics: tuple[str, ...]
+    score: Callable[[Truth, Floats, Floats], dict[str, Floats]]
+    right: Callable[[Truth, Floats], npt.NDArray[np.bool_]] | None = None
 
 
 def score(classes: npt.NDArray[np.int64], logs: Floats, weights: Floats) -> dict[str, Floats]:
@@ -89,18 +112,27 @@ def _area(true: npt.NDArray[np.bool_], values: Floats, weights: Floats) -> Float
     return np.where(pairs > 0, won / pairs, np.nan)
 
 
+def _right(classes: Truth, logs: Floats) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = logs.argmax(axis=1) == classes
+    return found
+
+
+#: Judges of classes.
+CLASSES = Scoring(METRICS, score, _right)
+
+
 def resampled(
-    classes: npt.NDArray[np.int64], arms: Mapping[str, Floats], samples: int, seed: int
+    truth: Truth, arms: Mapping[str, Floats], samples: int, seed: int, scoring: Scoring = CLASSES
 ) -> dict[str, dict[str, Floats]]:
     """Return each arm's metrics over bootstrap samples of the rows; sample i is the same for all arms."""
-    random, rows = np.random.default_rng(seed), len(classes)
-    found: dict[str, dict[str, list[Floats]]] = {name: {m: [] for m in METRICS} for name in arms}
+    random, rows = np.random.default_rng(seed), len(truth)
+    found: dict[str, dict[str, list[Floats]]] = {name: {m: [] for m in scoring.metrics} for name in arms}
     step = max(1, _CELLS // max(1, rows))
     for first in range(0, samples, step):
         count = min(step, samples - first)
         weights = random.multinomial(rows, np.full(rows, 1.0 / rows), size=count).astype(float)
-        for name, logs in arms.items():
-            for metric, values in score(classes, logs, weights).items():
+        for name, said in arms.items():
+            for metric, values in scoring.score(truth, said, weights).items():
                 found[name][metric].append(values)
     return {name: {m: np.concatenate(v) for m, v in by.items()} for name, by in found.items()}
 
@@ -123,20 +155,24 @@ def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> dict
 
 @dataclass(frozen=True)
 class Scored:
-    """The test rows: their classes, what each arm says of them, and each arm's metrics over the samples."""
+    """The test rows: the truth, what each arm says of them, and each arm's metrics over the samples."""
 
-    classes: npt.NDArray[np.int64]
-    logs: Mapping[str, Floats]
+    truth: Truth
+    said: Mapping[str, Floats]
     drawn: Mapping[str, Mapping[str, Floats]]
+    scoring: Scoring = CLASSES
 
 
 def compare(test: Scored, metric: str, first: str, second: str) -> dict[str, Any]:
-    """Compare two arms row by row: difference of ``metric`` with its interval, its p, and McNemar's test.
+    """Compare two arms row by row: difference of ``metric`` with its interval, its p, and McNemar's test of
+    classes.
 
     ``better`` is whether the interval of the difference lies above 0.
     """
-    classes, one = test.classes, np.ones((1, len(test.classes)))
-    values = {name: score(classes, test.logs[name], one)[metric][0] for name in (first, second)}
+    one = np.ones((1, len(test.truth)))
+    values = {
+        name: test.scoring.score(test.truth, test.said[name], one)[metric][0] for name in (first, second)
+    }
     gain = float(values[first] - values[second])
     drawn = test.drawn[first][metric] - test.drawn[second][metric]
     drawn = drawn[~np.isnan(drawn)]
@@ -146,7 +182,9 @@ def compare(test: Scored, metric: str, first: str, second: str) -> dict[str, Any
         # The achieved significance level, never 0: one more sample could fall on the other side.
         tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
         p = round(min(1.0, 2 * (float(tail) + 1) / (len(drawn) + 1)), 6)
-    right = {name: test.logs[name].argmax(axis=1) == classes for name in (first, second)}
+    judge, paired = test.scoring.right, None
+    if judge is not None:
+        paired = mcnemar(*[judge(test.truth, test.said[name]) for name in (first, second)])
     return {
         "first": first,
         "second": second,
@@ -154,64 +192,69 @@ def compare(test: Scored, metric: str, first: str, second: str) -> dict[str, Any
         "difference": round(gain, 6) if np.isfinite(gain) else None,
         "interval": between,
         "p": p,
-        "mcnemar": mcnemar(right[first], right[second]),
+        "mcnemar": paired,
         "better": bool(between is not None and between[0] > 0),
     }
 
 
 def receipt(
     labels: Sequence[str],
-    test: tuple[npt.NDArray[np.int64], Mapping[str, Answers]],
-    validation: tuple[npt.NDArray[np.int64], Mapping[str, Answers]],
+    test: tuple[Truth, Mapping[str, Answers]],
+    validation: tuple[Truth, Mapping[str, Answers]],
     blocks: Sequence[str],
     texts: Sequence[str],
     *,
     metric: str,
     samples: int,
     seed: int,
+    scoring: Scoring = CLASSES,
 ) -> dict[str, Any]:
     """Work the receipt out.
 
     Parameters
     ----------
     labels : sequence of str
-    test, validation : (classes, answers of each arm)
+        Empty where the label is a number.
+    test, validation : (truth, answers of each arm)
         The single block that fusion has to beat is chosen on validation rows, everything else is measured on
         test rows. Arms are the blocks and, where there are any, ``fused`` and ``shuffled``.
     blocks, texts : sequences of str
         The single blocks, and those of them that come from text.
+    metric : str
+        One of those of ``scoring``, of which more is better.
 
     Returns
     -------
     dict
-        ``arms: {name: {learner, auc, macro_f1, accuracy, *_interval}}``, ``best_block``, ``fusion`` and
+        ``arms: {name: {learner, ...metrics, *_interval}}``, ``best_block``, ``fusion`` and
         ``text`` (each a comparison, or None), ``text_pays`` and ``fusion_pays``.
     """
-    classes, answered = test
-    logs = {name: one.logs for name, one in answered.items()}
-    one = np.ones((1, len(classes)))
-    drawn = resampled(classes, logs, samples, seed)
-    scored = Scored(classes, logs, drawn)
+    truth, answered = test
+    said = {name: one.said for name, one in answered.items()}
+    one = np.ones((1, len(truth)))
+    drawn = resampled(truth, said, samples, seed, scoring)
+    scored = Scored(truth, said, drawn, scoring)
     arms = {}
     for name, answer in answered.items():
-        values = score(classes, answer.logs, one)
+        values = scoring.score(truth, answer.said, one)
         arms[name] = {
             "learner": answer.learner,
-            **{m: _finite(values[m][0]) for m in METRICS},
-            **{f"{m}_interval": interval(drawn[name][m]) for m in METRICS},
+            **{m: _finite(values[m][0]) for m in scoring.metrics},
+            **{f"{m}_interval": interval(drawn[name][m]) for m in scoring.metrics},
         }
-    best = _best_block(validation, test, blocks, metric)
-    whole = "fused" if "fused" in logs else best
+    judged = validation if len(validation[0]) else test
+    best = _best_block(judged, blocks, metric, scoring)
+    whole = "fused" if "fused" in said else best
     others = [name for name in blocks if name not in texts]
     fusion = compare(scored, metric, whole, best) if whole != best else None
     # The text is worth what is lost without it; where there is nothing but text, what is lost with another's.
-    without = _best_block(validation, test, others, metric) if others else "shuffled"
-    text = compare(scored, metric, whole, without) if texts and without in logs else None
-    control = compare(scored, metric, whole, "shuffled") if "shuffled" in logs else None
+    without = _best_block(judged, others, metric, scoring) if others else "shuffled"
+    text = compare(scored, metric, whole, without) if texts and without in said else None
+    control = compare(scored, metric, whole, "shuffled") if "shuffled" in said else None
     return {
         "metric": metric,
         "samples": samples,
-        "rows": {"test": len(classes), "validation": len(validation[0])},
+        "rows": {"test": len(truth), "validation": len(validation[0])},
         "labels": len(labels),
         "arms": arms,
         "best_block": best,
@@ -230,13 +273,10 @@ def _finite(value: float) -> float | None:
 
 
 def _best_block(
-    validation: tuple[npt.NDArray[np.int64], Mapping[str, Answers]],
-    test: tuple[npt.NDArray[np.int64], Mapping[str, Answers]],
-    blocks: Sequence[str],
-    metric: str,
+    judged: tuple[Truth, Mapping[str, Answers]], blocks: Sequence[str], metric: str, scoring: Scoring
 ) -> str:
-    """Name the block with the best ``metric`` on validation rows, the first of equals."""
-    classes, answered = validation if len(validation[0]) else test
-    one = np.ones((1, len(classes)))
-    values = {name: float(score(classes, answered[name].logs, one)[metric][0]) for name in blocks}
-    return min(values, key=lambda name: (-np.nan_to_num(values[name], nan=-1.0), blocks.index(name)))
+    """Name the block with the best ``metric``, the first of equals."""
+    truth, answered = judged
+    one = np.ones((1, len(truth)))
+    values = {name: float(scoring.score(truth, answered[name].said, one)[metric][0]) for name in blocks}
+    return min(values, key=lambda name: (-np.nan_to_num(values[name], nan=-np.inf), blocks.index(name)))

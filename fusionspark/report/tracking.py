@@ -12,7 +12,10 @@ from fusionspark.report.display import dig, flattened, number
 
 #: Characters of a parameter that MLflow keeps.
 MAX_VALUE = 500
-_SHARED = ("accuracy", "macro_f1", "auc", "average_precision", "calibration_error")
+_SHARED = (
+    "accuracy", "macro_f1", "auc", "average_precision", "calibration_error",
+    "rmse", "mae", "r2",
+)  # fmt: skip
 
 
 def client(uri: str) -> Any:
@@ -75,8 +78,8 @@ def log_run(
 
 def metrics(manifest: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the figures of a run by dotted names; ``best.*`` are those of the best algorithm on test rows."""
-    classified = manifest.get("classify") or {}
-    for algorithm, splits in classified.items():
+    measured = manifest.get("classify") or manifest.get("regress") or {}
+    for algorithm, splits in measured.items():
         for split in SPLITS:
             for key in _SHARED:
                 figure = number(dig(splits, split, key))

@@ -18,7 +18,7 @@ def accuracy(signal, name, rows=400):
     shared = Rows(sparse.csr_matrix(vectors.astype("f4")), np.arange(rows) % 5, splits, labels, 2)
     answer = train_arm(ARMS[name], shared, seed=1)
     test = splits == "test"
-    return float((answer.logs[test].argmax(1) == labels[test]).mean()), answer.learner
+    return float((answer.said[test].argmax(1) == labels[test]).mean()), answer.learner
 
 
 def test_arms_are_the_blocks_all_of_them_and_all_with_shuffled_texts():
@@ -74,7 +74,7 @@ def test_spark_answers_whatever_the_partitioning(spark):
     assert one == many
     assert len(one) == 4 * 40, "validation and test rows of each arm"
     right = [row for row in one if row["arm"] == "text" and row["split"] == "test"]
-    hits = sum(row["label"] == ("no", "yes")[int(np.argmax(row["logs"]))] for row in right)
+    hits = sum(row["label"] == ("no", "yes")[int(np.argmax(row["said"]))] for row in right)
     assert hits / len(right) > 0.7
 
 

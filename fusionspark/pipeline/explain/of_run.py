@@ -28,6 +28,9 @@ def explain_run(ctx: Context, best: str | None, anomalies: DataFrame | None) -> 
     effort = ctx.config.report.explain
     if best is None or ctx.scoring or not (effort.rows or effort.shuffled):
         return None
+    if ctx.config.columns.number:
+        # What is explained is the probability of a class.
+        return None
     if not ctx.facts["prepare"]["splits"].get(c.TEST):
         return None
     represent = ctx.facts["represent"]["represent"]
@@ -67,6 +70,12 @@ def explain_row(
             remedy="run `fusionspark run` with this configuration first",
         )
     manifest = run.manifest()
+    if manifest.get("regress"):
+        raise ConfigError(
+            f"run {run.path}",
+            "estimates a number, and what is explained is the probability of a class",
+            remedy="make classes of the label with source.derive, and run again",
+        )
     if not manifest.get("best"):
         raise ConfigError(
             f"run {run.path}", "classified nothing, so no row can be explained", remedy="set columns.label"

@@ -168,6 +168,8 @@ def _check(ctx: Context, trained: dict[str, Any]) -> None:
         raise _not_so(ctx.kept, "its rows have pictures, which are read, checked and encoded in stages")
     if ctx.config.prepare.text_statistics != "none":
         raise _not_so(ctx.kept, "prepare.text_statistics makes features of its texts, which stages encode")
+    if trained.get("regress"):
+        raise _not_so(ctx.kept, "it estimates a number, and one pass is for classifiers")
     if not trained.get("classify"):
         raise _not_so(ctx.kept, "it trained no classifier")
 

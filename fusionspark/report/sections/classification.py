@@ -18,10 +18,15 @@ CURVES = ("roc", "pr", "calibration")
 MOST_CLASSES, MOST_CURVES, MOST_ROWS = 24, 10, 500
 
 
-def build(run: Mapping[str, Any], words: Words) -> Section:
-    """Show metrics of all algorithms, and confusion matrix, curves and classes of the best."""
+def build(run: Mapping[str, Any], words: Words) -> Section | None:
+    """Show metrics of all algorithms, and confusion matrix, curves and classes of the best.
+
+    Nothing where the label is a number.
+    """
     title = words.plain("classification")
     chosen = choose(run)
+    if chosen is None and run.get("regress"):
+        return None
     if chosen is None:
         return Section("classification", title, [Sentences([words("no_classify")], "absent")])
     found = algorithms(run)

@@ -9,8 +9,10 @@ from fusionspark.report.blocks import Block, Cell, Column, Section, Sentences, T
 from fusionspark.report.comparison import MOST_ROWS
 from fusionspark.report.display import NOTHING, decimal, dig, duration, entries, integer, number, visible
 from fusionspark.report.phrases import Words
+from fusionspark.report.sections import regression
 from fusionspark.report.sections.chosen import choose
 
+CLASS_METRICS = ("accuracy", "macro_f1", "auc", "average_precision", "calibration_error")
 #: Settings that the page lists.
 MOST_SETTINGS = 300
 
@@ -69,12 +71,12 @@ def _named(run: Mapping[str, Any]) -> str:
 
 def _figures(first: Mapping[str, Any], second: Mapping[str, Any], words: Words) -> Table:
     rows = []
-    bests = [choose(run) for run in (first, second)]
-    names = [NOTHING if best is None else best.name for best in bests]
-    rows.append([Cell(words.plain("algorithm")), *(Cell(visible(name, 60)) for name in names), Cell(NOTHING)])
-    for key in ("accuracy", "macro_f1", "auc", "average_precision", "calibration_error"):
-        values = [None if best is None else number(best.figures.get(key)) for best in bests]
-        rows.append(_row(words.name(key), values, 4))
+    bests = [_best(run) for run in (first, second)]
+    cells = [Cell(visible(name, 60)) for name, _ in bests]
+    rows.append([Cell(words.plain("algorithm")), *cells, Cell(NOTHING)])
+    numbers = any(regression.measured(run) for run in (first, second))
+    for key in regression.METRICS if numbers else CLASS_METRICS:
+        rows.append(_row(words.name(key), [number(figures.get(key)) for _, figures in bests], 4))
     for label, path in (
         ("rows_in", ("rows", "in")), ("rows_out", ("rows", "out")), ("quarantined", ("rows", "quarantined")),
         ("encoded_now", ("represent", "encoded")), ("clusters", ("cluster", "k")),
@@ -91,6 +93,16 @@ def _figures(first: Mapping[str, Any], second: Mapping[str, Any], words: Words) 
         Column(words.plain("difference"), "number"),
     ]
     return Table(words.plain("compared_figures"), columns, rows, wide=True)
+
+
+def _best(run: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The best algorithm of a run and its figures on held-out rows."""
+    estimated = regression.measured(run)
+    if estimated:
+        name, _, figures = regression.chosen(run, estimated)
+        return name, figures
+    best = choose(run)
+    return (NOTHING, {}) if best is None else (best.name, best.figures)
 
 
 def _row(name: str, values: list[float | None], digits: int) -> list[Cell]:

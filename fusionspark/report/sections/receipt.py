@@ -8,10 +8,21 @@ from typing import Any
 from markupsafe import Markup
 
 from fusionspark.report.blocks import Block, Cell, Column, Section, Sentences, Table
-from fusionspark.report.display import NOTHING, decimal, dig, duration, integer, number, percent, visible
+from fusionspark.report.display import (
+    NOTHING,
+    decimal,
+    dig,
+    duration,
+    integer,
+    number,
+    percent,
+    significant,
+    visible,
+)
 from fusionspark.report.phrases import Words
 
-METRICS = ("auc", "macro_f1", "accuracy")
+#: Of classes, and of numbers.
+METRICS, NUMBER_METRICS = ("auc", "macro_f1", "accuracy"), ("r2", "rmse", "mae")
 
 
 def build(run: Mapping[str, Any], words: Words) -> Section | None:
@@ -57,8 +68,11 @@ def receipt_sentences(run: Mapping[str, Any], words: Words) -> list[Markup]:
             lines.append(words("receipt_control_fails", value=_of(found, control.get("second"), words)))
     if isinstance(fusion, Mapping):
         key = "receipt_fusion_pays" if fusion.get("better") else "receipt_fusion_idle"
-        p = decimal(dig(fusion, "mcnemar", "p"))
-        lines.append(words(key, block=arm_name(fusion.get("second"), words), p=p, **_gain(fusion)))
+        test, p = "mcnemar", dig(fusion, "mcnemar", "p")
+        if p is None:
+            test, p = "bootstrap", dig(fusion, "p")
+        block = arm_name(fusion.get("second"), words)
+        lines.append(words(key, block=block, test=words.plain(test), p=decimal(p), **_gain(fusion)))
     return lines
 
 
@@ -83,18 +97,20 @@ def _signed(value: float | None) -> str:
 
 def _table(found: Mapping[str, Any], arms: Mapping[str, Any], words: Words) -> Table:
     rows = []
+    numbers = any(number(dig(entry, NUMBER_METRICS[0])) is not None for entry in arms.values())
+    metrics = NUMBER_METRICS if numbers else METRICS
     for name, entry in arms.items():
         cells = [Cell(visible(arm_name(name, words), 60), strong=name == "fused")]
         cells.append(Cell(words.name(str(dig(entry, "learner")))))
-        for metric in METRICS:
-            shown = percent if metric == "accuracy" else decimal
+        for metric in metrics:
+            shown = {"accuracy": percent, "rmse": significant, "mae": significant}.get(metric, decimal)
             value, between = number(dig(entry, metric)), dig(entry, f"{metric}_interval")
             pair = isinstance(between, list | tuple) and len(between) == 2
-            cells.append(Cell(shown(value), sort=value, bar=value))
+            cells.append(Cell(shown(value), sort=value, bar=None if numbers else value))
             cells.append(Cell(f"{shown(between[0])} – {shown(between[1])}" if pair else NOTHING, sort=value))
         rows.append(cells)
     columns = [Column(words.plain("arm")), Column(words.plain("learner"))]
-    for metric in METRICS:
+    for metric in metrics:
         columns += [Column(words.name(metric), "number"), Column(words.plain("interval"), "number")]
     note = words.plain(
         "receipt_note",

@@ -21,6 +21,7 @@ from fusionspark.report.display import (
     share,
 )
 from fusionspark.report.phrases import Words
+from fusionspark.report.sections import regression
 from fusionspark.report.sections.chosen import Chosen, choose
 from fusionspark.report.sections.receipt import receipt_sentences
 
@@ -33,7 +34,7 @@ def build(run: Mapping[str, Any], words: Words) -> Section:
     chosen = choose(run)
     lines = [
         *receipt_sentences(run, words),
-        *(_model(chosen, words) if chosen else [words("no_classify")]),
+        *(_model(chosen, words) if chosen else regression.sentences(run, words) or [words("no_classify")]),
         *model_sentences(run, words),
         *rows_sentences(run, words),
         *drift_sentences(run, words),
@@ -180,7 +181,7 @@ def _time(run: Mapping[str, Any], words: Words) -> list[Markup]:
 
 
 def _tiles(run: Mapping[str, Any], chosen: Chosen | None, words: Words) -> list[Tile]:
-    tiles = []
+    tiles = regression.tiles(run, words)
     if chosen:
         figures = chosen.figures
         interval = _interval(figures)
