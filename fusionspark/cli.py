@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fusionspark.columns import STAGES, TEST
+from fusionspark.columns import STAGES
 from fusionspark.config import Config
 from fusionspark.config_file import load
 from fusionspark.errors import FusionSparkError
 from fusionspark.explain_lines import explain_lines
 from fusionspark.plan_lines import plan_lines
 from fusionspark.run_dates import check_run_date, today
+from fusionspark.run_lines import chosen_line, cluster_lines, count_lines, figure_rows, stage_lines
 from fusionspark.run_log import opened
 from fusionspark.session import open_session
 from fusionspark.store_command import store_app
@@ -174,7 +175,7 @@ def check(conf: Conf, overrides: Overrides = None, run_date: RunDate = None) -> 
     for name, kind in source.dtypes:
         table.add_row(name, kind, parts.get(name, ""))
     out.print(table)
-    for line in _plan(config):
+    for line in stage_lines(config):
         out.print(line, markup=False)
 
 
@@ -279,65 +280,19 @@ def _parts(config: Config) -> dict[str, str]:
     return parts | {name: part for name, part in single.items() if name}
 
 
-def _plan(config: Config) -> list[str]:
-    columns, weights = config.columns, config.fuse.weights
-    blocks = [
-        f"{name} x {getattr(weights, name):g}"
-        for name, there in (
-            ("text", bool(columns.text)),
-            ("tfidf", bool(columns.text and config.prepare.tfidf_features)),
-            ("table", bool(columns.numeric or columns.categorical or columns.dates)),
-            ("image", bool(columns.image)),
-            ("statistics", bool(columns.text) and config.prepare.text_statistics == "block"),
-        )
-        if there and getattr(weights, name) > 0
-    ]
-    learners = ", ".join(config.mine.classify.algorithms) if columns.label else "no label, so no classifier"
-    shares = f"{config.split.validation:g} validation, {config.split.test:g} test"
-    represent = config.represent
-    models = [
-        model
-        for model, there in ((represent.model, columns.text), (represent.image_model, columns.image))
-        if there
-    ]
-    return [
-        f"collect    {config.source.format} -> rows with a stable row_id",
-        f"prepare    split by {config.split.by}: {shares}",
-        f"represent  {', '.join(models) or 'no text or image column, skipped'}",
-        f"fuse       {', '.join(blocks)}",
-        f"mine       {learners}; {config.mine.cluster.in_words()}",
-        f"report     {config.output}/runs/<run-date>/report.html and run.json",
-    ]
-
-
 def _figures(manifest: dict[str, Any]) -> None:
-    rows, represent = manifest["rows"], manifest["represent"]
-    out.print(
-        f"rows: {rows['in']} in = {rows['out']} out + {rows['quarantined']} quarantined; "
-        f"{manifest['seconds']:.0f} s on Spark {manifest['spark_version']}"
-    )
-    if represent:
-        out.print(
-            f"texts: {represent['texts']}, {represent['encoded']} encoded, {represent['tokens']} tokens, "
-            f"{represent['truncated']} truncated, {represent['model_loads']} model loads"
-        )
-    measured = manifest.get("classify", {})
-    if any(TEST in splits for splits in measured.values()):
-        table = Table(
-            "algorithm", "accuracy", "macro-F1", "ROC-AUC", "accuracy on train", title="Held-out test rows"
-        )
-        for name, splits in measured.items():
-            test, train = splits.get(TEST, {}), splits.get("train", {})
-            star = " *" if name == manifest["best"] else ""
-            figures = [test.get("accuracy"), test.get("macro_f1"), test.get("auc"), train.get("accuracy")]
-            table.add_row(name + star, *["-" if f is None else f"{f:.3f}" for f in figures])
+    for line in count_lines(manifest):
+        out.print(line)
+    found = figure_rows(manifest)
+    if found:
+        names, rows = found
+        table = Table(*names, title="Held-out test rows")
+        for row in rows:
+            table.add_row(*row)
         out.print(table)
-        out.print("* best on the validation rows")
-    # A score in one pass has predictions alone.
-    if "cluster" in manifest:
-        silhouette = manifest["cluster"]["silhouette"]
-        shown = "undefined" if silhouette is None else f"{silhouette:.3f}"
-        out.print(f"clusters: {manifest['cluster']['k']}, silhouette {shown}")
+        out.print(chosen_line(manifest))
+    for line in cluster_lines(manifest):
+        out.print(line)
 
 
 def _paths(spark: Any, folder: str) -> None:

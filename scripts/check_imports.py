@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "progress",
         "plan_lines",
         "explain_lines",
+        "run_lines",
         "one_model",
         "labels",
         "run_dates",
