@@ -61,8 +61,8 @@ class Columns(Section):
     def _basket_alone(self) -> Columns:
         if not (self.basket and self.item):
             raise ValueError("columns: basket and item go together: one names the basket, one what is in it")
-        others = [name for name in Columns.model_fields if name not in ("basket", "item")]
-        named = [name for name in others if getattr(self, name)]
+        others = {name: one for name, one in Columns.model_fields.items() if name not in ("basket", "item")}
+        named = [name for name, one in others.items() if getattr(self, name) != one.default]
         if named:
             raise ValueError(
                 f"columns.{named[0]}: lines of baskets have no such part; leave out it, or basket and item"
