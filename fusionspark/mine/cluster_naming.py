@@ -20,6 +20,9 @@ TASK = (
     "language of the texts, made of words that occur in the data, and with nothing else."
 )
 
+#: What small models like to begin with.
+_HEADING = re.compile(r"^\W*(name|answer|title|名称|答案)\W*[:：]", re.IGNORECASE)
+
 Message = dict[str, str]
 
 
@@ -96,12 +99,13 @@ def named(
 
 
 def cleaned(answer: str) -> str:
-    """Return the first line with something in it, without quotes and marks around it.
+    """Return the first line with something in it, without quotes, marks and a heading around it.
 
-    >>> cleaned('\\n "Battery life." \\nBecause')
+    >>> cleaned('\\n Name: "Battery life." \\nBecause')
     'Battery life'
     """
-    lines = [" ".join(line.split()).strip("\"'`*#“”‘’「」《》.。:： ") for line in answer.splitlines()]
+    bare = [_HEADING.sub("", " ".join(line.split())) for line in answer.splitlines()]
+    lines = [line.strip("\"'`*#“”‘’「」《》.。:： ") for line in bare]
     return next((line for line in lines if line), "")
 
 

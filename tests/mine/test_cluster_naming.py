@@ -80,3 +80,6 @@ def test_a_cluster_without_words_is_not_asked_about():
 
 def test_marks_around_an_answer_are_no_part_of_it():
     assert cleaned("**“电池续航”。**") == "电池续航"
+    assert cleaned("\n**Name:** red cat") == "red cat"
+    assert cleaned("答案：电池") == "电池"
+    assert cleaned("Names of cats") == "Names of cats"

@@ -3,48 +3,19 @@
 import json
 
 import pytest
+from tiny_writer import LENGTH, make_writer
 
 from fusionspark.errors import ConfigError
 from fusionspark.mine.cluster_naming import named
 from fusionspark.represent.text_writer import MOST_TOKENS, TextWriter
 
-WORDS = ["battery", "life", "screen", "charge", "the", "a", "of"]
-LENGTH = 160
 ASKED = [{"role": "system", "content": "name it"}, {"role": "user", "content": "the battery the charge"}]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A GPT-2 of two thin layers that writes "battery life" after "Answer:", whatever stood before."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    torch.manual_seed(1)
-    vocabulary = {word: i for i, word in enumerate(["[UNK]", "[END]", "Answer:", *WORDS])}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made = tmp_path_factory.mktemp("writer")
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, unk_token="[UNK]", eos_token="[END]"
-    ).save_pretrained(made)
-    config = transformers.GPT2Config(
-        vocab_size=len(vocabulary), n_positions=LENGTH, n_embd=32, n_layer=2, n_head=2,
-        bos_token_id=1, eos_token_id=1, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-    )  # fmt: skip
-    model = transformers.GPT2LMHeadModel(config)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    end = torch.tensor([[2, 3, 4, 1]]).expand(16, -1)
-    for step in range(80):
-        before = torch.randint(0, len(vocabulary), (16, 1 + step % 100))
-        rows = torch.cat([before, end], dim=1)
-        told = torch.cat([torch.full_like(before, -100), end], dim=1)
-        loss = model(rows, labels=told).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    model.eval().save_pretrained(made, safe_serialization=True)
-    return made
+    words = ["screen", "charge", "the", "a", "of"]
+    return make_writer(tmp_path_factory.mktemp("writer"), ["battery", "life"], words)
 
 
 def test_it_writes_what_it_learnt_and_stops_at_its_end(folder):
