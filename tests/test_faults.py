@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from tiny_bert import make_bert_failing_on
 from fusionspark import columns as c
 from fusionspark import pipeline
 from fusionspark.config import Config
-from fusionspark.errors import QuarantineLimitError, RunLockedError
+from fusionspark.errors import OutOfSpaceError, QuarantineLimitError, RunLockedError
 from fusionspark.pipeline import rooms, run_lock
 from fusionspark.tables import RunFolder, newest_run
 
@@ -123,6 +124,18 @@ def test_stopped_in_each_stage_in_turn_and_before_the_manifest(spark, tmp_path, 
     anew = RunFolder(spark, f"{tmp_path}/runs", DATE)
     facts = anew.at(anew.attempts()[-1]).stage_facts("represent")["represent"]
     assert (facts["encoded"], facts["reused"]) == (2, 0), "the store has both texts, and is not asked"
+
+
+def test_a_disk_that_is_full_is_called_so_wherever_it_shows(spark, tmp_path, undisturbed, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    config = {**undisturbed[0], "output": str(tmp_path)}
+    for place in ((RunFolder, "mark_stage"), (run_lock.RunLock, "acquire"), (RunFolder, "new_attempt")):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, full)
+            with pytest.raises(OutOfSpaceError, match="is full"):
+                run(spark, config, last="collect")
 
 
 def test_a_driver_that_is_killed_is_followed_up_at_once(spark, tmp_path, undisturbed):

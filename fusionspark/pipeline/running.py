@@ -80,7 +80,8 @@ def run(
         plan(spark, config, run_date)
     track.check(config)
     map2d.check(config.report.map)
-    with only_run(home, say) as lock:
+    # Beside the stages, locks, marks and the manifest are written.
+    with said_when_full(home.path), only_run(home, say) as lock:
 
         def fingerprint() -> str | None:
             return source_fingerprint(home, config, source) if source is not None else None
@@ -191,7 +192,7 @@ def score(
         )  # fmt: skip
     kept = retrain.trainer_of(newest)
     home = RunFolder(spark, f"{config.output}/scores", check_run_date(run_date), config.table_format)
-    with only_run(home, say) as lock:
+    with said_when_full(home.path), only_run(home, say) as lock:
         ctx = Context(spark, config, home.new_attempt(), kept, scoring=True, note=note)
         one, passes = _passes(ctx, say)
         extra = {"config_digest": config.digest(), "models_of": kept.run_date, "passes": passes}
