@@ -33,6 +33,7 @@ def test_error(model, frame):
 test_error.__test__ = False
 
 
+@pytest.mark.smoke
 def test_a_line_is_found_to_its_coefficients(spark):
     frame = rows(spark, lambda x: 1000 + 30 * x[0] - 5 * x[1])
     model = train(frame, "linear_regression", SMALL, partitions=2)

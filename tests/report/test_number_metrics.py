@@ -31,6 +31,7 @@ def answered(spark, rows=300, noise=1.0):
     return spark.createDataFrame(made, PREDICTIONS_DDL), truth, values
 
 
+@pytest.mark.smoke
 def test_metrics_equal_scikit_learn_and_the_mean_is_the_baseline(spark):
     frame, truth, said = answered(spark)
     found = evaluate(frame)
