@@ -104,7 +104,7 @@ def over(given: Config, path: str, output: str) -> Config:
     # The contract is that of the file, not of a sample with plants in it.
     data |= {"output": output, "source": {"format": "parquet", "path": path}, "contract": {}}
     data["columns"] |= {"key": [KEY], "date": None}
-    data["split"]["by"] = "hash"
+    data["split"]["by"] = data["fuse"]["fold_by"] = "hash"
     data["mine"]["classify"] |= {"algorithms": ["logistic_regression"], "max_iter": 5}
     data["mine"]["rules"]["enabled"] = False
     return Config.model_validate(data)

@@ -60,7 +60,7 @@ WIDE = (c.KEY, c.CLEAN_TEXT, c.EMBEDDING, c.N_TOKENS, c.TRUNCATED, c.STATUS)
 FLOORS = {"represent_ratio": 0.05, "run_ratio": 0.25, "append_ratio_10x": 1.2, "store_bytes_ratio": 0.55}
 #: What the stages up to represent need of the configuration.
 TEXT_ONLY = [f"columns.{part}" for part in ("numeric=[]", "categorical=[]", "label=null", "date=null")]
-TEXT_ONLY += ["split.by=hash", "prepare.tfidf_features=0"]
+TEXT_ONLY += ["split.by=hash", "fuse.fold_by=hash", "prepare.tfidf_features=0"]
 #: No figure here is of the stage report, and explanations take a minute a night.
 NO_REPORT = [
     "report.map_sample=0",
