@@ -80,7 +80,7 @@ def kinds(home: RunFolder) -> dict[str, Any]:
     text = home.read(c.EMBEDDINGS).where(F.col(c.EMBEDDING).isNotNull())
     return {
         "text": text.select(c.ROW_ID, array_to_vector(c.EMBEDDING).alias(c.FEATURES)),
-        "table": home.read(c.PREPARED).select(c.ROW_ID, F.col(c.TABLE_BLOCK).alias(c.FEATURES)),
+        "table": home.read(c.PREPARED).select(c.ROW_ID, array_to_vector(c.TABLE_BLOCK).alias(c.FEATURES)),
         "unbalanced": features.select(c.ROW_ID, c.FEATURES),
         "fused": cluster_space.balanced(home, features).select(c.ROW_ID, c.FEATURES),
     }
