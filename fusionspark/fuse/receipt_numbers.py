@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,15 +60,10 @@ def _train(arm: Arm, rows: NumberRows, seed: int) -> Answer:
 
 
 def _best_ridge(
-    rows: Any,
-    targets: Floats,
-    train: npt.NDArray[np.bool_],
-    validation: npt.NDArray[np.bool_],
-    penalties: Sequence[float] = PENALTIES,
+    rows: Any, targets: Floats, train: npt.NDArray[np.bool_], validation: npt.NDArray[np.bool_]
 ) -> tuple[float, Floats]:
     """The penalty with the least squared error on validation rows, and what its model says of all rows."""
-    if not validation.any():
-        penalties = [USUAL]
+    penalties = PENALTIES if validation.any() else (USUAL,)
     said = [(penalty, _ridge(rows[train], targets[train], rows, penalty)) for penalty in penalties]
     return min(said, key=lambda one: float(np.sum((one[1] - targets)[validation] ** 2)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from functools import reduce
 from typing import Any
 
@@ -10,6 +11,7 @@ from pyspark.sql import DataFrame
 
 from fusionspark import columns as c
 from fusionspark import progress
+from fusionspark.config.mine import Classify, Regress
 from fusionspark.mine import classify, cluster, regress
 from fusionspark.mine.algorithms import Hyperparameters
 from fusionspark.mine.answers import predictions
@@ -100,17 +102,7 @@ def _classifier(ctx: Context, features: DataFrame, name: str, labels: list[str])
             features,
             name,
             labels,
-            Hyperparameters(
-                max_iter=settings.max_iter,
-                regularization=settings.regularization,
-                hidden_layers=tuple(settings.hidden_layers),
-                trees=settings.trees,
-                max_depth=settings.max_depth,
-                step_size=settings.step_size,
-                random_features=settings.random_features,
-                gamma=settings.gamma,
-                seed=ctx.config.seed,
-            ),
+            _hyperparameters(settings, ctx.config.seed),
             partitions=ctx.partitions,
             class_weight=settings.class_weight,
             search=Search(
@@ -132,16 +124,16 @@ def _classifier(ctx: Context, features: DataFrame, name: str, labels: list[str])
 
 def _regression(ctx: Context, features: DataFrame, name: str) -> Regressor:
     """One regression as configured, and saved."""
-    settings = ctx.config.mine.regress
-    parameters = Hyperparameters(
-        max_iter=settings.max_iter,
-        regularization=settings.regularization,
-        trees=settings.trees,
-        max_depth=settings.max_depth,
-        step_size=settings.step_size,
-        seed=ctx.config.seed,
-    )
+    parameters = _hyperparameters(ctx.config.mine.regress, ctx.config.seed)
     with progress.stage(ctx.spark, f"mine: {name}"):
         trained = regress.train(features, name, parameters, partitions=ctx.partitions)
     trained.save(ctx.run.model_path(f"regress/{name}"))
     return trained
+
+
+def _hyperparameters(settings: Classify | Regress, seed: int) -> Hyperparameters:
+    """What builders read of a section, which names its keys as they do."""
+    given = settings.model_dump(include={one.name for one in fields(Hyperparameters)})
+    if "hidden_layers" in given:
+        given["hidden_layers"] = tuple(given["hidden_layers"])
+    return Hyperparameters(**given, seed=seed)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from fusionspark.columns import TEST
+from fusionspark.report.history import CLASSES, NUMBERS
 from fusionspark.report.scores import confusion_metrics
 
 #: Resamples of the bootstrap; the standard error is then right to about 5%.
 RESAMPLES = 200
 #: Standard normal quantile of 95%, both sides.
 _Z = 1.959963984540054
-_SHOWN = ("rows", "accuracy", "macro_f1", "auc")
-_SHOWN_NUMBERS = ("rows", "rmse", "mae", "r2")
+_SHOWN, _SHOWN_NUMBERS = ("rows", *CLASSES), ("rows", *NUMBERS)
 
 
 def compare(then: Mapping[str, Any], now: Mapping[str, Any], best: str | None, metric: str) -> dict[str, Any]:

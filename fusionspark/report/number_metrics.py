@@ -22,11 +22,11 @@ from fusionspark.columns import (
     TRAIN,
     VALIDATION,
 )
+from fusionspark.report.history import NUMBERS as METRICS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-METRICS = ("rmse", "mae", "r2")
 #: Test rows of an algorithm from which the intervals are drawn, and of which so many are kept for the plot.
 INTERVAL_ROWS, POINTS = 5_000, 500
 RESAMPLES = 500

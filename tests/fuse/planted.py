@@ -11,6 +11,14 @@ METADATA = {
     "layout": [f"{n}:{a}:{b}:1.0" for n, (a, b) in LAYOUT.items()],
 }
 
+#: What is planted, the arms of a receipt that must find it, and those that cannot.
+FINDS = [
+    ("text", ["text", "fused"], ["table", "shuffled"]),
+    ("table", ["table", "fused", "shuffled"], ["text"]),
+    ("xor", ["fused"], ["text", "table", "shuffled"]),
+    ("none", [], ["text", "table", "fused", "shuffled"]),
+]
+
 
 def planted(signal: str, rows: int, seed: int = 1):
     """Return (vectors, labels) of ``rows`` rows; ``signal`` is text, table, xor or none."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted import LAYOUT, frame, planted
+from planted import FINDS, LAYOUT, frame, planted
 from scipy import sparse
 
 from fusionspark.fuse.receipt_answers import answers, sampled
@@ -30,15 +30,7 @@ def test_arms_are_the_blocks_all_of_them_and_all_with_shuffled_texts():
     assert (last.name, last.shuffled, list(last.narrow)) == ("shuffled", ("text", "lengths"), ["lengths"])
 
 
-@pytest.mark.parametrize(
-    ("signal", "found", "missed"),
-    [
-        ("text", ["text", "fused"], ["table", "shuffled"]),
-        ("table", ["table", "fused", "shuffled"], ["text"]),
-        ("xor", ["fused"], ["text", "table", "shuffled"]),
-        ("none", [], ["text", "table", "fused", "shuffled"]),
-    ],
-)
+@pytest.mark.parametrize(("signal", "found", "missed"), FINDS)
 def test_each_arm_finds_what_its_blocks_say(signal, found, missed):
     for name in found:
         assert accuracy(signal, name)[0] > 0.8, name

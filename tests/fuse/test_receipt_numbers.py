@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted import LAYOUT, planted
+from planted import FINDS, LAYOUT, planted
 from scipy import sparse
 
 from fusionspark.fuse.receipt_arms import arms_of
@@ -23,15 +23,7 @@ def explained(signal, name, rows=600):
     return 1 - float(np.mean(error**2) / targets[test].var()), answer.learner
 
 
-@pytest.mark.parametrize(
-    ("signal", "found", "missed"),
-    [
-        ("text", ["text", "fused"], ["table", "shuffled"]),
-        ("table", ["table", "fused", "shuffled"], ["text"]),
-        ("xor", ["fused"], ["text", "table", "shuffled"]),
-        ("none", [], ["text", "table", "fused", "shuffled"]),
-    ],
-)
+@pytest.mark.parametrize(("signal", "found", "missed"), FINDS)
 def test_each_arm_finds_what_its_blocks_say(signal, found, missed):
     for name in found:
         assert explained(signal, name)[0] > 0.35, name

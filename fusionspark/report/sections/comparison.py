@@ -8,6 +8,7 @@ from typing import Any
 from fusionspark.report.blocks import Block, Cell, Column, Section, Sentences, Table
 from fusionspark.report.comparison import MOST_ROWS
 from fusionspark.report.display import NOTHING, decimal, dig, duration, entries, integer, number, visible
+from fusionspark.report.history import NUMBERS
 from fusionspark.report.phrases import Words
 from fusionspark.report.sections import regression
 from fusionspark.report.sections.chosen import choose
@@ -75,7 +76,7 @@ def _figures(first: Mapping[str, Any], second: Mapping[str, Any], words: Words) 
     cells = [Cell(visible(name, 60)) for name, _ in bests]
     rows.append([Cell(words.plain("algorithm")), *cells, Cell(NOTHING)])
     numbers = any(regression.measured(run) for run in (first, second))
-    for key in regression.METRICS if numbers else CLASS_METRICS:
+    for key in NUMBERS if numbers else CLASS_METRICS:
         rows.append(_row(words.name(key), [number(figures.get(key)) for _, figures in bests], 4))
     for label, path in (
         ("rows_in", ("rows", "in")), ("rows_out", ("rows", "out")), ("quarantined", ("rows", "quarantined")),

@@ -11,9 +11,9 @@ from fusionspark.columns import SPLITS, TEST, TRAIN, VALIDATION
 from fusionspark.report import curve_figures
 from fusionspark.report.blocks import Block, Cell, Column, Figure, Figures, Section, Sentences, Table, Tile
 from fusionspark.report.display import NOTHING, dig, integer, number, significant, visible
+from fusionspark.report.history import NUMBERS as METRICS
 from fusionspark.report.phrases import Words
 
-METRICS = ("rmse", "mae", "r2")
 #: From which over-fitting is called so: RMSE of held-out rows over that of training rows, and the distance of
 #: the two over the RMSE of the mean.
 LARGE_RATIO, LARGE_GAP = 1.25, 0.1
