@@ -157,7 +157,7 @@ def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:
     rows = prepared.where(F.col(c.SPLIT) != c.TEST).select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT)
     table = rows.dropna().orderBy(F.xxhash64(c.ROW_ID), c.ROW_ID).toPandas()
     learnt, held = (table[table[c.SPLIT] == split] for split in (c.TRAIN, c.VALIDATION))
-    how = config.tune.model_dump(exclude={"processes", "label", "method"})
+    how = config.tune.model_dump(exclude={"processes", "method"})
     settings = TuneSettings(model=config.represent.model, seed=config.seed, method=method, **how)
     facts = tune_encoder(
         learnt[c.CLEAN_TEXT].tolist(),
