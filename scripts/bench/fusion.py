@@ -140,6 +140,9 @@ def fold_context(
     counts = {row[c.SPLIT]: row["count"] for row in written.groupBy(c.SPLIT).count().collect()}
     facts = {**base.facts, "prepare": {"rows": sum(counts.values()), "splits": counts}}
     if tune is not None:
+        # Rows whose embedding fails go there beside those of the base run.
+        folder.files.delete(folder.table_path(c.QUARANTINE))
+        folder.files.copy(base.run.table_path(c.QUARANTINE), folder.table_path(c.QUARANTINE))
         encoder = tuned(base.config, written, tune, f"{base.run.root}-folds/tuned-{number}")
         changed = base.config.represent.model_copy(update={"model": encoder})
         config = base.config.model_copy(update={"represent": changed})
