@@ -114,6 +114,7 @@ class Cluster(Section):
     k: Annotated[int | Literal["auto"], BeforeValidator(_known_k)] = 8
     k_max: int = Field(20, ge=2)
     max_iter: int = Field(20, ge=1)
+    n_init: int = Field(4, ge=1)
     batch_size: int = Field(0, ge=0)
     dimensions: int = Field(16, ge=1)
     min_share: float = Field(0.01, gt=0, le=0.5)

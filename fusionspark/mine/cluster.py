@@ -56,16 +56,18 @@ def train(
     seed: int,
     max_iter: int,
     partitions: int,
+    n_init: int = 1,
     batch_size: int = 0,
     dimensions: int = 16,
     min_share: float = 0.01,
 ) -> Trained:
     """Fit a clustering on all rows; k-means with a ``batch_size`` above 0 by mini-batches from disk.
 
-    K-means runs on the executors (`fusionspark.mine.kmeans`), where the order of rows changes nothing; the
-    model is MLlib's own either way. Bisecting k-means may find fewer than ``k`` clusters; HDBSCAN, which is
-    fitted on a sample, looks for their number itself. ``dimensions`` are those in which a Gaussian mixture
-    and HDBSCAN work, ``min_share`` is the share of the sample that makes a cluster of HDBSCAN.
+    K-means, the best of ``n_init`` starts, runs on the executors (`fusionspark.mine.kmeans`), where the order
+    of rows changes nothing; the model is MLlib's own either way. Bisecting k-means may find fewer than ``k``
+    clusters; HDBSCAN, which is fitted on a sample, looks for their number itself. ``dimensions`` are those in
+    which a Gaussian mixture and HDBSCAN work, ``min_share`` is the share of the sample that makes a cluster
+    of HDBSCAN.
 
     Raises
     ------
@@ -85,7 +87,8 @@ def train(
     check_columns(features, [ROW_ID], FEATURES)
     columns: dict[str, Any] = {"featuresCol": FEATURES, "predictionCol": CLUSTER, "seed": seed}
     if algorithm == "kmeans":
-        return _kmeans(features, KMeans(k=k, maxIter=max_iter, batchSize=batch_size, **columns))
+        estimator = KMeans(k=k, maxIter=max_iter, nInit=n_init, batchSize=batch_size, **columns)
+        return _kmeans(features, estimator)
     if algorithm == "hdbscan":
         found = DensityClusters(dimensions=dimensions, minShare=min_share, **columns).fit(features)
         return Trained(found, "scikit-learn", found=found.facts)

@@ -50,6 +50,10 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
         ``k-means++`` works on a sample of 4,096 rows, or 20 a cluster where that is more.
     initSteps : int
         Rounds of ``k-means||``.
+    nInit : int
+        Starts, each with a seed of its own, of which the cheapest is kept (scikit-learn's ``n_init``); 1 by
+        default, as in MLlib. Rows are read once for all of them. With mini-batches the starts are compared
+        on the sample.
     numWorkers : int
         Tasks that hold the rows; 0 (the default) takes what the data deserve, at most the free slots.
     batchSize : int
@@ -79,6 +83,9 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
 
     _input_kwargs: dict[str, Any]
 
+    nInit: Param[int] = Param(
+        Params._dummy(), "nInit", "starts of which the cheapest is kept", typeConverter=TypeConverters.toInt
+    )
     numWorkers: Param[int] = Param(
         Params._dummy(),
         "numWorkers",
@@ -111,6 +118,7 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
         weightCol: str | None = None,
         solver: str = "auto",
         maxBlockSizeInMB: float = 0.0,
+        nInit: int = 1,
         numWorkers: int = 0,
         batchSize: int = 0,
         device: str = "auto",
@@ -119,7 +127,7 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
         self.engine, self.why = "", ""
         self.resources: dict[str, Any] = {}
         # MLlib's default seed is a hash that Python salts anew in every process.
-        self._setDefault(seed=42, numWorkers=0, batchSize=0, device="auto")
+        self._setDefault(seed=42, nInit=1, numWorkers=0, batchSize=0, device="auto")
         self._set(**self._input_kwargs)
 
     @keyword_only
@@ -138,6 +146,7 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
         weightCol: str | None = None,
         solver: str | None = None,
         maxBlockSizeInMB: float | None = None,
+        nInit: int | None = None,
         numWorkers: int | None = None,
         batchSize: int | None = None,
         device: str | None = None,
@@ -193,6 +202,10 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
         """Set MLlib's block size, for where MLlib stands in."""
         return self._set(maxBlockSizeInMB=value)  # type: ignore[no-any-return]
 
+    def setNInit(self, value: int) -> KMeans:
+        """Set the number of starts."""
+        return self._set(nInit=value)  # type: ignore[no-any-return]
+
     def setNumWorkers(self, value: int) -> KMeans:
         """Set the number of tasks; 0 is automatic."""
         return self._set(numWorkers=value)  # type: ignore[no-any-return]
@@ -211,6 +224,7 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
             "maxIter": (self.getMaxIter(), 0),
             "initSteps": (self.getInitSteps(), 1),
         }
+        whole["nInit"] = (self.getOrDefault(self.nInit), 1)
         whole["numWorkers"] = (self.getOrDefault(self.numWorkers), 0)
         whole["batchSize"] = (self.getOrDefault(self.batchSize), 0)
         for name, (value, least) in whole.items():
@@ -239,6 +253,7 @@ class KMeans(Estimator["KMeansModel"], _KMeansParams, DefaultParamsReadable, Def
     def _settings(self) -> Settings:
         return Settings(
             k=self.getK(),
+            n_init=self.getOrDefault(self.nInit),
             max_iter=self.getMaxIter(),
             tol=self.getTol(),
             seed=self.getSeed() % 2**31,

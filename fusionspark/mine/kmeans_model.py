@@ -70,7 +70,10 @@ def as_model(estimator: KMeans, dataset: DataFrame, outcome: Outcome) -> KMeansM
 
 
 def mllib_kmeans(estimator: KMeans, dataset: DataFrame) -> KMeansModel:
-    """Fit MLlib's k-means with the same Params, over rows in an order that no partitioning changes."""
+    """Fit MLlib's k-means with the same Params, over rows in an order that no partitioning changes.
+
+    MLlib knows one start a fit; of ``nInit`` fits the cheapest is kept.
+    """
     name = estimator.getFeaturesCol()
     standin = MLlibKMeans()
     for param in estimator.extractParamMap():
@@ -81,4 +84,10 @@ def mllib_kmeans(estimator: KMeans, dataset: DataFrame) -> KMeansModel:
     rows = readable(dataset, name)
     content = F.xxhash64(F.col(f"`{name}`"))
     count = max(1, dataset.sparkSession.sparkContext.defaultParallelism)
-    return standin.fit(rows.repartition(count, content).sortWithinPartitions(content))
+    laid = rows.repartition(count, content).sortWithinPartitions(content).persist()
+    try:
+        seeds = range(estimator.getSeed(), estimator.getSeed() + estimator.getOrDefault(estimator.nInit))
+        fitted = [standin.copy({standin.seed: seed}).fit(laid) for seed in seeds]
+    finally:
+        laid.unpersist()
+    return min(fitted, key=lambda model: model.summary.trainingCost)

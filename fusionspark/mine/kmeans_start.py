@@ -98,8 +98,14 @@ def _oversample(
     return chosen
 
 
-def thin(points: Floats, weights: Floats, k: int, seed: int) -> Floats:
-    """Cluster weighted ``points`` into ``k`` centres: greedy k-means++, then Lloyd's iterations."""
+def thin(points: Floats, weights: Floats, k: int, seed: int, *, starts: int = 1) -> Floats:
+    """Cluster weighted ``points`` into ``k`` centres: the cheapest of ``starts`` tries."""
+    found = [_thinned(points, weights, k, seed + number) for number in range(starts)]
+    return min(found, key=lambda pair: pair[1])[0]
+
+
+def _thinned(points: Floats, weights: Floats, k: int, seed: int) -> tuple[Floats, float]:
+    """Greedy k-means++, then Lloyd's iterations; the centres, and the cost before the last of them."""
     random = np.random.default_rng(seed)
     trials = 2 + int(math.log(k))
     weights = weights / weights.sum()
@@ -122,8 +128,11 @@ def thin(points: Floats, weights: Floats, k: int, seed: int) -> Floats:
         picked.append(int(tried[best]))
         cost = costs[:, best]
     centres = points[picked]
+    spent = 0.0
     for _ in range(THINNING):
-        nearest = _distances(points, squares, centres).argmin(axis=1)
+        apart = _distances(points, squares, centres)
+        nearest = apart.argmin(axis=1)
+        spent = float(apart[np.arange(len(points)), nearest] @ weights)
         mass = np.bincount(nearest, weights, k)
         sums = np.zeros_like(centres)
         np.add.at(sums, nearest, points * weights[:, None])
@@ -131,7 +140,7 @@ def thin(points: Floats, weights: Floats, k: int, seed: int) -> Floats:
         if (moved == centres).all():
             break
         centres = moved
-    return centres
+    return centres, spent
 
 
 def _distances(points: Floats, squares: Floats, centres: Floats) -> Floats:

@@ -8,7 +8,7 @@ the nearest centre. Changed rows alone are added to and taken from the sums, whi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,17 @@ from fusionspark.mine.exact_rows import ExactRows, Floats, Labels, grid, row_has
 from fusionspark.mine.kmeans_start import first_centres
 from fusionspark.mine.worker_group import WorkerGroup
 
+#: Share by which a later start must be cheaper to be kept. Costs are summed in the order of the layout, so
+#: their last digits must not choose between starts that end in the same place.
+CHEAPER = 1e-6
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What `pyspark.ml.clustering.KMeans` calls by the same names."""
+    """What `pyspark.ml.clustering.KMeans` calls by the same names, and scikit-learn's ``n_init``."""
 
     k: int
+    n_init: int = 1
     max_iter: int = 20
     tol: float = 1e-4
     seed: int = 42
@@ -51,6 +56,8 @@ class Outcome:
 def fit(data: ExactRows, group: WorkerGroup, settings: Settings) -> Outcome:
     """Cluster the rows of all tasks; every task calls this and gets the same outcome.
 
+    Of ``n_init`` starts, each with a seed of its own, the one of least cost is kept.
+
     Raises
     ------
     DataContractError
@@ -75,6 +82,17 @@ def fit(data: ExactRows, group: WorkerGroup, settings: Settings) -> Outcome:
         data.shift(mean)
     highest = group.largest(np.array([data.largest() or 1.0, data.weights.max(initial=0.0)]))
     scale = grid(max(highest[0], 1.0) * (highest[1] or 1.0), rows)
+    best: Outcome | None = None
+    for number in range(settings.n_init):
+        found = _from_start(data, group, replace(settings, seed=settings.seed + number), scale)
+        if best is None or found.cost < (1 - CHEAPER) * best.cost:
+            best = found
+    assert best is not None
+    return replace(best, centres=best.centres + mean)
+
+
+def _from_start(data: ExactRows, group: WorkerGroup, settings: Settings, scale: float) -> Outcome:
+    """One start and its iterations; the centres are those of the shifted rows."""
     centres = first_centres(
         data,
         group,
@@ -112,7 +130,7 @@ def fit(data: ExactRows, group: WorkerGroup, settings: Settings) -> Outcome:
     counted = group.total(counted)
     # |x - c|^2 of unit vectors is twice 1 - cosine.
     cost = counted[-1] / 2 if settings.cosine else counted[-1]
-    return Outcome(centres + mean, float(cost), done, counted[:-1].astype(np.int64))
+    return Outcome(centres, float(cost), done, counted[:-1].astype(np.int64))
 
 
 def _checked(data: ExactRows, group: WorkerGroup) -> tuple[int, float]:

@@ -52,6 +52,7 @@ def _fitted(ctx: Context, shape: DataFrame) -> tuple[Any, dict[str, Any]]:
             seed=ctx.config.seed,
             max_iter=settings.max_iter,
             partitions=ctx.partitions,
+            n_init=settings.n_init,
             batch_size=settings.batch_size,
             dimensions=settings.dimensions,
             min_share=settings.min_share,

@@ -20,6 +20,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
 from fusionspark import columns as c
+from fusionspark.config.mine import Cluster
 from fusionspark.config_file import load
 from fusionspark.mine import cluster
 from fusionspark.pipeline import cluster_space
@@ -88,7 +89,8 @@ def kinds(home: RunFolder) -> dict[str, Any]:
 
 def grouped(features: Any, k: int, seed: int) -> Any:
     """Fit as a run does, and assign."""
-    fitted = cluster.train(features, "kmeans", k=k, seed=seed, max_iter=50, partitions=4)
+    n_init = Cluster().n_init
+    fitted = cluster.train(features, "kmeans", k=k, seed=seed, max_iter=50, partitions=4, n_init=n_init)
     return cluster.assign(fitted.model, features)
 
 

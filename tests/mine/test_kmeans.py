@@ -80,7 +80,7 @@ def test_mini_batches_and_arrays_that_may_hold_nulls(spark: SparkSession, blobs:
 
     arrays = blobs.select(vector_to_array("features", "float32").alias("features"))
     nullable = spark.createDataFrame(arrays.collect(), "features array<float>")
-    model = KMeans(k=3, batchSize=10, numWorkers=2).fit(nullable)
+    model = KMeans(k=3, nInit=3, batchSize=10, numWorkers=2).fit(nullable)
     assert model.summary.clusterSizes == [20, 20, 20]
     whole = KMeans(k=3).fit(blobs)
     assert np.allclose(sorted(centres(model)), sorted(centres(whole)), atol=1e-5)
@@ -95,7 +95,7 @@ def test_mini_batches_and_arrays_that_may_hold_nulls(spark: SparkSession, blobs:
 def test_without_slots_mllib_stands_in_and_it_says_why(spark: SparkSession, blobs: DataFrame) -> None:
     from fusionspark.mine.kmeans import KMeans
 
-    estimator = KMeans(k=3, numWorkers=9, initMode="k-means++")
+    estimator = KMeans(k=3, numWorkers=9, nInit=2, initMode="k-means++")
     model = estimator.fit(blobs)
     assert estimator.engine == "mllib"
     assert estimator.why == "a barrier stage of 9 tasks needs as many slots, and the executors have 2"

@@ -94,7 +94,7 @@ def test_the_same_to_the_last_digit_whoever_holds_which_row(cosine: bool, mode: 
     # More rows than are all taken as candidates, some of them twice, far from the origin.
     rows = rng.normal(100.0 * (not cosine), 1.0, (4500, 9)).astype(np.float32)
     rows[:300] = rows[300:600]
-    wanted = {"k": 12, "max_iter": 6, "cosine": cosine, "init_mode": mode}
+    wanted = {"k": 12, "n_init": 2, "max_iter": 6, "cosine": cosine, "init_mode": mode}
     first = clustered([rows], **wanted)
     for size in (2, 7):
         mixed = rows[rng.permutation(len(rows))]
@@ -115,6 +115,17 @@ def test_as_good_as_scikit_learn() -> None:
     costs = [clustered([rows], k=40, seed=seed).cost for seed in range(3)]
     theirs = [KMeans(40, n_init=1, random_state=seed).fit(rows).inertia_ for seed in range(3)]
     assert np.mean(costs) < 1.02 * np.mean(theirs)
+
+
+def test_the_cheapest_of_several_starts_is_kept() -> None:
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(3000, 8)).astype(np.float32)
+    alone = [clustered([rows], k=9, seed=seed, init_mode="random") for seed in range(4, 8)]
+    together = clustered([rows], k=9, seed=4, init_mode="random", n_init=4)
+    best = min(alone, key=lambda out: out.cost)
+    assert best.cost < 0.999 * alone[0].cost
+    assert together.cost == best.cost
+    assert (together.centres == best.centres).all()
 
 
 def test_fewer_distinct_rows_than_clusters_give_fewer_centres() -> None:
