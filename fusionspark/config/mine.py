@@ -17,7 +17,10 @@ Algorithm = Literal[
     "random_forest",
     "gradient_boosted_trees",
     "xgboost",
+    "voting",
 ]
+#: Algorithms that may vote.
+Voter = Literal["logistic_regression", "random_forest", "xgboost"]
 #: Hyper-parameters that a search may draw.
 Searchable = Literal[
     "max_iter",
@@ -73,6 +76,7 @@ class Classify(Section):
     step_size: float = Field(0.1, gt=0, le=1)
     random_features: int = Field(1000, ge=1)
     gamma: float = Field(0.0, ge=0)
+    voting: Annotated[list[Voter], Field(min_length=2)] = ["logistic_regression", "random_forest"]
     class_weight: Literal["none", "balanced"] = "none"
     calibration: Literal["margins", "none", "platt", "isotonic", "temperature"] = "margins"
     costs: dict[str, dict[str, float]] = {}

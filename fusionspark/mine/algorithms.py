@@ -8,14 +8,18 @@ from typing import Any
 
 from pyspark.ml.classification import (
     LogisticRegression,
+    LogisticRegressionModel,
     MultilayerPerceptronClassifier,
     RandomForestClassifier,
 )
+from pyspark.sql import DataFrame
 
 from fusionspark.columns import FEATURES
 from fusionspark.errors import MissingExtraError
 from fusionspark.mine.one_vs_rest import GBTOneVsRest, LinearSVCOneVsRest
 from fusionspark.mine.random_features import RandomFourierFeatures
+from fusionspark.mine.still_columns import without_still_columns
+from fusionspark.mine.voting import SoftVoting
 
 PROBABILITY = "__probability"
 _RANDOM = "__random_features"
@@ -33,14 +37,22 @@ class Hyperparameters:
     step_size: float = 0.1
     random_features: int = 1000
     gamma: float = 0.0
+    voting: tuple[str, ...] = ("logistic_regression", "random_forest")
     seed: int = 42
+
+
+class _LogisticRegression(LogisticRegression):
+    """MLlib's, over columns that move."""
+
+    def _fit(self, dataset: DataFrame) -> LogisticRegressionModel:
+        return super()._fit(without_still_columns(dataset, self.getFeaturesCol(), self.getRegParam()))
 
 
 def _logistic_regression(p: Hyperparameters, width: int, classes: int) -> list[Any]:
     # standardization=True would divide every feature by its deviation before the penalty, and with that
     # take back the weights that fusion gave the blocks.
     return [
-        LogisticRegression(
+        _LogisticRegression(
             maxIter=p.max_iter, regParam=p.regularization, standardization=False, probabilityCol=PROBABILITY
         )
     ]
@@ -104,6 +116,16 @@ def _xgboost(p: Hyperparameters, width: int, classes: int) -> list[Any]:
     ]  # fmt: skip
 
 
+def _voting(p: Hyperparameters, width: int, classes: int) -> list[Any]:
+    return [SoftVoting([VOTERS[name](p, width, classes)[-1] for name in p.voting])]
+
+
+#: Those that answer with probabilities as they are, of one stage each, and know weights of rows.
+VOTERS: Mapping[str, Callable[[Hyperparameters, int, int], list[Any]]] = {
+    "logistic_regression": _logistic_regression,
+    "random_forest": _random_forest,
+    "xgboost": _xgboost,
+}
 #: Name in the configuration -> builder of the stages, of which the last one classifies.
 ALGORITHMS: Mapping[str, Callable[[Hyperparameters, int, int], list[Any]]] = {
     "logistic_regression": _logistic_regression,
@@ -113,4 +135,5 @@ ALGORITHMS: Mapping[str, Callable[[Hyperparameters, int, int], list[Any]]] = {
     "random_forest": _random_forest,
     "gradient_boosted_trees": _gradient_boosted_trees,
     "xgboost": _xgboost,
+    "voting": _voting,
 }

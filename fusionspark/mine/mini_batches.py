@@ -76,8 +76,9 @@ class Spill:
 def fit_in_mini_batches(spill: Spill, group: WorkerGroup, settings: Settings) -> Outcome:
     """Cluster rows on the disks of all tasks; every task gets the same outcome.
 
-    First centres come from a sample by k-means++, the best of ``n_init`` tries. In each pass every mini-batch moves the centres that are
-    nearest to its rows by 1 / (rows they have had); a last pass puts each centre on the mean of its rows.
+    First centres come from a sample by k-means++, the best of ``n_init`` tries. In each pass every
+    mini-batch moves the centres that are nearest to its rows by 1 / (rows they have had); a last pass puts
+    each centre on the mean of its rows.
 
     Raises
     ------

@@ -34,6 +34,7 @@ from pyspark.ml.util import (
 )
 
 from fusionspark.mine.persist import WrapperReader, WrapperWriter
+from fusionspark.mine.still_columns import without_still_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -166,6 +167,9 @@ class LinearSVCOneVsRest(_OneVsRest):
     def setRegParam(self, value: float) -> LinearSVCOneVsRest:
         """Set the weight of the L2 penalty."""
         return self._set(regParam=value)
+
+    def _fit(self, dataset: DataFrame) -> LinearSVCOneVsRestModel:
+        return super()._fit(without_still_columns(dataset, self.getFeaturesCol(), self.getRegParam()))
 
     def _binary(self) -> Any:
         from pyspark.ml.classification import LinearSVC

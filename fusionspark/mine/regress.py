@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.ml import PipelineModel
-from pyspark.ml.regression import GBTRegressor, LinearRegression, RandomForestRegressor
+from pyspark.ml.regression import (
+    GBTRegressor,
+    LinearRegression,
+    LinearRegressionModel,
+    RandomForestRegressor,
+)
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -28,14 +33,22 @@ from fusionspark.files import Files
 from fusionspark.mine.algorithms import Hyperparameters
 from fusionspark.mine.answers import predictions
 from fusionspark.mine.checks import carried, check_columns, feature_facts
+from fusionspark.mine.still_columns import without_still_columns
 from fusionspark.tables import ordered_for_fit
 
 _TARGET, _PREDICTED = "__target", "__predicted"
 
 
+class _LinearRegression(LinearRegression):
+    """MLlib's, over columns that move."""
+
+    def _fit(self, dataset: DataFrame) -> LinearRegressionModel:
+        return super()._fit(without_still_columns(dataset, self.getFeaturesCol(), self.getRegParam()))
+
+
 def _linear_regression(p: Hyperparameters) -> Any:
     # As in classification, the weights that fusion gave the blocks stay; the label is always standardised.
-    return LinearRegression(maxIter=p.max_iter, regParam=p.regularization, standardization=False)
+    return _LinearRegression(maxIter=p.max_iter, regParam=p.regularization, standardization=False)
 
 
 def _random_forest(p: Hyperparameters) -> Any:

@@ -44,6 +44,7 @@ SPACES: Mapping[str, Mapping[str, Any]] = {
     "random_forest": {"trees": [50, 100, 200], "max_depth": [4, 8, 12]},
     "gradient_boosted_trees": _TREES,
     "xgboost": _TREES,
+    "voting": {**_REGULARIZATION, **_TREES},
 }
 
 

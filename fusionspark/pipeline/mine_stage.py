@@ -134,6 +134,7 @@ def _regression(ctx: Context, features: DataFrame, name: str) -> Regressor:
 def _hyperparameters(settings: Classify | Regress, seed: int) -> Hyperparameters:
     """What builders read of a section, which names its keys as they do."""
     given = settings.model_dump(include={one.name for one in fields(Hyperparameters)})
-    if "hidden_layers" in given:
-        given["hidden_layers"] = tuple(given["hidden_layers"])
-    return Hyperparameters(**given, seed=seed)
+    frozen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    return Hyperparameters(**frozen, seed=seed)

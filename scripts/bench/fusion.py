@@ -1,7 +1,8 @@
 """What each way of fusing is worth on real sets, and what its training takes.
 
     python scripts/bench/fusion.py --set clothing|weibo|phrasebank|stocknet [--folds 5] [--rows N]
-                                   [--methods concat,stack,gated] [--metas logistic_regression,xgboost]
+                                   [--methods concat,stack,gated]
+                                   [--metas logistic_regression,xgboost,voting]
                                    [--precision float32] [--tune lora|all] [--work DIR]
                                    [--data ../shared/data]
 
@@ -208,6 +209,7 @@ def measure(ctx: Context, method: str, metas: Sequence[str]) -> tuple[dict[str, 
         max_iter=settings.max_iter,
         regularization=settings.regularization,
         max_depth=META_DEPTH,
+        voting=("logistic_regression", "xgboost"),
         seed=ctx.config.seed,
     )
     found = {}
@@ -245,7 +247,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--methods", default="concat,stack,gated")
-    parser.add_argument("--metas", default="logistic_regression,xgboost")
+    parser.add_argument("--metas", default="logistic_regression,xgboost,voting")
     parser.add_argument("--precision", default="float32", help="of the encoder: represent.precision")
     parser.add_argument("--tune", choices=["lora", "all"])
     parser.add_argument("--work", type=Path)

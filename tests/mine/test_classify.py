@@ -246,12 +246,57 @@ def test_a_model_is_read_by_a_fresh_process(spark: SparkSession, tmp_path: Path)
     assert out.stdout.strip().endswith("b")
 
 
+def test_a_vote_is_the_mean_of_its_members_probabilities(spark: SparkSession, tmp_path: Path) -> None:
+    from fusionspark.mine.classify import Classifier
+
+    df = blobs(spark)
+    changes: dict[str, Any] = {"trees": 5, "max_depth": 2, "max_iter": 5}
+    members = [train(df, name, **changes) for name in ("logistic_regression", "random_forest")]
+    vote = train(df, "voting", **changes)
+    first, second, both = (predicted(model.predict(df)) for model in (*members, vote))
+    for one, other, (row, prediction, scores) in zip(first, second, both, strict=True):
+        assert scores == pytest.approx({k: (one[2][k] + other[2][k]) / 2 for k in "abc"}, abs=1e-12), row
+        assert prediction == max(scores, key=lambda k: scores[k])
+    vote.save(str(tmp_path / "model"))
+    assert predicted(Classifier.load(str(tmp_path / "model")).predict(df)) == both
+
+
+@pytest.mark.parametrize(
+    "algorithm", [pytest.param("linear_svc", marks=pytest.mark.slow), "logistic_regression"]
+)
+def test_a_column_that_the_penalty_leaves_no_influence_gets_no_weight(
+    spark: SparkSession, algorithm: str
+) -> None:
+    from fusionspark.mine.still_columns import without_still_columns
+
+    rng = np.random.default_rng(6)
+    # The last column tells the classes apart, but moves by a ten-thousandth of the others, as positions of
+    # a tuned encoder do.
+    rows = [
+        (f"{k}{i:02}", "train", "ab"[k], [*rng.normal(0.05 * k, 0.05, 3).tolist(), 5e-6 * k])
+        for k in range(2)
+        for i in range(20)
+    ]
+    df = table(spark, rows)
+    assert without_still_columns(df, "features", 0.0) is df
+    assert without_still_columns(df, "features", 1e-9) is df
+
+    def weights(penalty: float) -> Any:
+        (model,) = train(df, algorithm, regularization=penalty).model.stages
+        return (model.models[0] if algorithm == "linear_svc" else model).coefficients.toArray()
+
+    found = weights(1e-3)
+    assert (found[:3] != 0).all()
+    assert found[3] == 0
+    assert weights(1e-9)[3] != 0
+
+
 TREES = ["random_forest", "gradient_boosted_trees", "xgboost"]
 
 
 @pytest.mark.slow
 @pytest.mark.smoke
-@pytest.mark.parametrize("algorithm", [*TREES, "rbf_svm"])
+@pytest.mark.parametrize("algorithm", [*TREES, "rbf_svm", "voting"])
 def test_the_other_algorithms_learn_save_and_load(
     spark: SparkSession, tmp_path: Path, algorithm: str
 ) -> None:
