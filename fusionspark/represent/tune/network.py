@@ -105,8 +105,10 @@ class TunableEncoder:
         """Switch dropout on or off."""
         self.network.train(mode)
 
-    def save_network(self, folder: Path) -> None:
+    def save_network(self, folder: Path, mixing: float) -> None:
         """Write the network's weights, LoRA merged into them, over those in ``folder``.
+
+        ``mixing`` is the share of the way from the base model's weights that is gone.
 
         Names and types stay those of the base model's file, so whatever reads that reads this.
 
@@ -115,6 +117,7 @@ class TunableEncoder:
         ConfigError
             The file names its weights in another way than the network does.
         """
+        import torch
         from safetensors.torch import save_file
 
         network = self.network
@@ -132,7 +135,9 @@ class TunableEncoder:
             )
         for name, new in known.items():
             if new is not None:
-                weights[name] = new.detach().cpu().to(weights[name].dtype)
+                base = weights[name]
+                mixed = torch.lerp(base.float(), new.detach().cpu().float(), mixing)
+                weights[name] = mixed.to(base.dtype)
         for old in folder.glob("*.safetensors*"):
             old.unlink()
         whole = {name: weight.contiguous().clone() for name, weight in weights.items()}

@@ -44,6 +44,10 @@ class TuneSettings:
         Epochs without a better score on the validation rows after which training ends.
     precision : {"auto", "float32", "bfloat16"}
         Of the products inside the network; weights stay float32. ``auto`` times both on the first batch.
+    mixing : float
+        Where the result lies between the base model's weights (0) and the tuned ones (1). Half way it keeps
+        most of what was learnt and less of what was learnt by heart: rows of training are then told apart
+        hardly better than new ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     checkpoint_steps : int
         Steps after which the state is written, for a start after a crash.
     seed : int
@@ -61,6 +65,7 @@ class TuneSettings:
     max_minutes: float = 0.0
     patience: int = 1
     precision: str = "auto"
+    mixing: float = 0.5
     checkpoint_steps: int = 50
     seed: int = 42
 
@@ -71,6 +76,8 @@ class TuneSettings:
         for name in ("rank", "epochs", "batch_size", "patience", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"tune.{name}", f"is {getattr(self, name)}", allowed="1 or more")
+        if not 0 < self.mixing <= 1:
+            raise ConfigError("tune.mixing", f"is {self.mixing}", allowed="above 0, at most 1")
         for name in ("learning_rate", "max_tokens", "max_steps", "max_minutes"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"tune.{name}", f"is {getattr(self, name)}", allowed="0 or more")

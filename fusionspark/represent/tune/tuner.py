@@ -205,6 +205,7 @@ def _tune(
             "epochs": progress["epoch"],
             "starts": progress["starts"],
             "precision": progress["precision"],
+            "mixing": task.settings.mixing,
             "processes": world,
             "seconds": round(max(progress["seconds"], time.monotonic() - started), 1),
             "scores": {
@@ -234,6 +235,6 @@ def _export(task: TuneTask, trainer: Trainer, base: ModelSource) -> ModelSource:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     inner = trainer.encoder.folder.transformer.relative_to(base.path)
-    trainer.encoder.save_network(draft / inner)
+    trainer.encoder.save_network(draft / inner, task.settings.mixing)
     (draft / TUNED).unlink(missing_ok=True)
     return ModelSource(str(draft), "folder", draft)

@@ -29,8 +29,8 @@ def planted(rows: int, seed: int = 0) -> tuple[list[str], list[str]]:
 
 
 def settings(model: Path, **changes: Any) -> TuneSettings:
-    few = {"epochs": 20, "patience": 20, "batch_size": 16, "precision": "float32", "rank": 4}
-    few["learning_rate"] = 0.005
+    few: dict[str, Any] = {"epochs": 20, "patience": 20, "batch_size": 16, "precision": "float32", "rank": 4}
+    few |= {"learning_rate": 0.005, "mixing": 1.0}
     return TuneSettings(str(model), **{**few, **changes})
 
 
@@ -103,6 +103,22 @@ def test_merged_weights_give_the_vectors_that_were_trained(tiny_bert: Path, tmp_
     assert np.abs(trained - vectors(tiny_bert, list(texts))).max() > 0.01
     tune(tmp_path / "tuned", settings(tiny_bert, epochs=1), rows=48)
     assert vectors(tmp_path / "tuned", list(texts)) == pytest.approx(trained, abs=1e-5)
+
+
+def test_the_result_lies_between_the_base_and_the_tuned_weights(tiny_bert: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    chosen = {"method": "all", "epochs": 1}
+    tune(tmp_path / "whole", settings(tiny_bert, **chosen))
+    facts = tune(tmp_path / "mixed", settings(tiny_bert, **chosen, mixing=0.25))
+    assert facts["mixing"] == 0.25
+    base, whole, mixed = (
+        load_file(str(next(folder.rglob("model.safetensors"))))
+        for folder in (tiny_bert, tmp_path / "whole", tmp_path / "mixed")
+    )
+    assert any((base[name] != whole[name]).any() for name in base)
+    for name, weight in mixed.items():
+        assert weight == pytest.approx(0.75 * base[name] + 0.25 * whole[name], abs=1e-6), name
 
 
 class Killed(BaseException):
