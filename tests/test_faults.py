@@ -52,7 +52,7 @@ def settings(folder: Path, source: Path, model: Path, **changes) -> dict:
             "classify": {"algorithms": ["logistic_regression"], "max_iter": 5},
             "cluster": {"k": 2, "max_iter": 3},
         },
-        "report": {"map_sample": 0, "explain": {"rows": 0, "shuffled": 0}},
+        "report": {"map_sample": 0, "explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
         **changes,
     }
 

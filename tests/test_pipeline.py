@@ -43,8 +43,8 @@ def settings(path: str, output: Path, model: Path, **changes) -> Config:
             "classify": {"algorithms": ["logistic_regression"], "max_iter": 10},
             "cluster": {"k": 2, "max_iter": 5},
         },
-        # What explanations take would be most of a run over so few rows.
-        "report": {"explain": {"rows": 0, "shuffled": 0}},
+        # What explanations and the receipt take would be most of a run over so few rows.
+        "report": {"explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
     }  # fmt: skip
     for key, value in changes.items():
         data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
@@ -66,7 +66,10 @@ def finished(spark, tmp_path_factory, tiny_bert) -> tuple[Config, dict]:
         ("inf", "the cat", float("inf"), "x", dt.date(2026, 1, 1), "good"),
     ]
     config = settings(
-        reviews(spark, folder / "in", extra=extra), folder / "out", tiny_bert, report={"explain": {}}
+        reviews(spark, folder / "in", extra=extra),
+        folder / "out",
+        tiny_bert,
+        report={"explain": {}, "receipt": {}},
     )
     return config, pipeline.run(spark, config, DATE, say=lambda line: None)
 

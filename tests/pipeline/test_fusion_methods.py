@@ -25,6 +25,7 @@ def concat(spark, tmp_path_factory, tiny_bert) -> tuple[Config, dict]:
     config = settings(
         reviews(spark, folder / "in", rows=80), folder / "out", tiny_bert,
         source={"path": str(folder / "in"), **source}, columns={"text": ["title", "text"]},
+        report={"receipt": {}},
     )  # fmt: skip
     return config, pipeline.run(spark, config, DATE, say=quiet)
 

@@ -40,8 +40,13 @@ def settings(spark, tmp_path, tiny_bert):
             "columns": {"key": "id", "text": "text"},
             "prepare": {"tfidf_features": 0},
             "represent": {"model": str(tiny_bert), "rows_per_task": 10},
-            "mine": {"partitions": 1, "retrain": "never", "cluster": {"k": 2, "max_iter": 3}},
-            "report": {"map_sample": 0},
+            "mine": {
+                "partitions": 1,
+                "retrain": "never",
+                "classify": {"algorithms": ["logistic_regression"], "max_iter": 5},
+                "cluster": {"k": 2, "max_iter": 3},
+            },
+            "report": {"map_sample": 0, "explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
         }
         return Config.model_validate({**data, **changes})
 

@@ -46,7 +46,7 @@ def finished(spark, tmp_path_factory, tiny_bert):
             "partitions": 2, "retrain": "never", "cluster": {"k": 2, "max_iter": 5},
             "regress": {"trees": 10, "max_depth": 3},
         },
-        report={"explain": {"rows": 2}},
+        report={"explain": {"rows": 2}, "receipt": {}},
     )  # fmt: skip
     return config, pipeline.run(spark, config, DATE, say=quiet)
 

@@ -63,7 +63,7 @@ def settings(folder: Path, output: Path, model: Path, **changes) -> Config:
             "classify": {"algorithms": ["logistic_regression"], "max_iter": 20},
             "cluster": {"k": 2, "max_iter": 5},
         },
-        "report": {"pictures": 6},
+        "report": {"pictures": 6, "explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
     }  # fmt: skip
     for key, value in changes.items():
         data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value

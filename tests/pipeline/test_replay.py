@@ -44,7 +44,7 @@ def settings(tmp_path):
                 "columns": {"key": "id", "text": "text", "numeric": "n", "categorical": "k", "label": "mood"},
                 "represent": {"model": str(model), **represent},
                 "mine": {"partitions": 1, "classify": classify, "cluster": {"k": 2, "max_iter": 3}},
-                "report": {"map_sample": 0, "explain": {"rows": 0, "shuffled": 0}},
+                "report": {"map_sample": 0, "explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
             }
         )
 
