@@ -303,10 +303,11 @@ def test_the_other_algorithms_learn_save_and_load(
     from fusionspark.mine.classify import Classifier
     from fusionspark.mine.linear_form import linear_form
 
-    if algorithm == "xgboost":
+    if algorithm in ("xgboost", "voting"):
         pytest.importorskip("xgboost")
     df = blobs(spark)
-    model = train(df, algorithm, trees=5, max_depth=3, random_features=200, max_iter=5)
+    voting = ("logistic_regression", "xgboost")
+    model = train(df, algorithm, trees=5, max_depth=3, random_features=200, max_iter=5, voting=voting)
     # An explanation must not take it for linear in the features.
     assert linear_form(model) is None
     found = predicted(model.predict(df))
