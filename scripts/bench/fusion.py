@@ -142,8 +142,7 @@ def fold_context(
     facts = {**base.facts, "prepare": {"rows": sum(counts.values()), "splits": counts}}
     if tune is not None:
         # Rows whose embedding fails go there beside those of the base run.
-        folder.files.delete(folder.table_path(c.QUARANTINE))
-        folder.files.copy(base.run.table_path(c.QUARANTINE), folder.table_path(c.QUARANTINE))
+        take_over(base.run, folder, c.QUARANTINE)
         encoder = tuned(base.config, written, tune, f"{base.run.root}-folds/tuned-{number}")
         changed = base.config.represent.model_copy(update={"model": encoder})
         config = base.config.model_copy(update={"represent": changed})
@@ -151,9 +150,14 @@ def fold_context(
         started = time.monotonic()
         ctx.facts["represent"] = {**represent(ctx), "seconds": round(time.monotonic() - started, 3)}
         return ctx
-    folder.files.delete(folder.table_path(c.EMBEDDINGS))
-    folder.files.copy(base.run.table_path(c.EMBEDDINGS), folder.table_path(c.EMBEDDINGS))
+    take_over(base.run, folder, c.EMBEDDINGS)
     return Context(base.spark, base.config, folder, facts=facts)
+
+
+def take_over(run: RunFolder, folder: RunFolder, table: str) -> None:
+    """Copy a table of ``run``, in place of one that an earlier call left in ``folder``."""
+    folder.files.delete(folder.table_path(table))
+    folder.files.copy(run.table_path(table), folder.table_path(table))
 
 
 def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:

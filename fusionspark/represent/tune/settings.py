@@ -46,8 +46,8 @@ class TuneSettings:
         Of the products inside the network; weights stay float32. ``auto`` times both on the first batch.
     mixing : float
         Where the result lies between the base model's weights (0) and the tuned ones (1). Half way it keeps
-        most of what was learnt and less of what was learnt by heart: rows of training are then told apart
-        hardly better than new ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+        most of what was learnt and less of what was learnt by heart, which narrows the gap between rows of
+        training and new ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     checkpoint_steps : int
         Steps after which the state is written, for a start after a crash.
     seed : int
