@@ -230,6 +230,22 @@ def test_a_batch_that_is_whole_is_not_written_again(spark, tmp_path, trained):
         run_once(spark, config)
 
 
+def test_a_file_that_was_noted_before_its_batch_was_is_read_once_with_the_next(spark, tmp_path, trained):
+    config = settings(trained, tmp_path, options={"maxFilesPerTrigger": 1})
+    for i, name in enumerate("ab"):
+        land(spark, made(4, 4 * i), tmp_path / "arrivals", name)
+    run_once(spark, config)
+    # Spark's file source notes a file, then the batch it is for: killed between the two.
+    for log in ("commits", "offsets"):
+        for mark in (tmp_path / "out/stream/checkpoint" / log).glob("*1*"):
+            mark.unlink()
+    shutil.rmtree(tmp_path / "out/stream/batches/0000000001")
+    land(spark, made(4, 8), tmp_path / "arrivals", "c")
+    run_once(spark, config)
+    assert [batch["rows"]["in"] for batch in batches(tmp_path)] == [4, 8]
+    assert sorted(row["row_id"] for row in rows_of(tmp_path, "predictions")) == [row[0] for row in made(12)]
+
+
 def test_what_cannot_be_streamed_is_said_before_anything_starts(spark, tmp_path, trained):
     config = settings(trained, tmp_path)
     with pytest.raises(ConfigError, match="cannot be opened as parquet"):

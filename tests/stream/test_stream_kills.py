@@ -82,9 +82,9 @@ def test_killed_at_random_moments(spark, tmp_path, trained):
 
     ids = Counter(row["row_id"] for row in rows_of(tmp_path, "predictions"))
     assert ids == Counter(row[0] for row in made(FILES * ROWS)), seed
-    assert [batch["rows"] for batch in whole(tmp_path)] == [
-        {"in": ROWS, "out": ROWS, "quarantined": 0}
-    ] * FILES, seed
+    for rows in (batch["rows"] for batch in whole(tmp_path)):
+        # More files than one where the kill came after Spark noted a file and before it noted the batch.
+        assert rows["in"] % ROWS == 0 and rows == {"in": rows["in"], "out": rows["in"], "quarantined": 0}, seed
     samples = (tmp_path / "stream.prom").read_text()
     assert 'fusionspark_success{title="Moods",command="stream"} 1.0' in samples
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
