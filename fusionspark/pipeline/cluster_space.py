@@ -1,53 +1,53 @@
-"""The features as clusters see them: blocks balanced by their first principal axes."""
+"""The features as clusters see them: each block in few dimensions, balanced by its first principal axis."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pyspark.ml.feature import ElementwiseProduct
-from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame
 
 from fusionspark import columns as c
-from fusionspark.mine.balance import block_factors
+from fusionspark.errors import ConfigError
+from fusionspark.fuse.vector_rows import parts, vector_function
+from fusionspark.mine.block_space import BlockSpace
 from fusionspark.mine.samples import feature_sample
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.learnt_fusion import for_shape
 from fusionspark.tables import RunFolder
 
-_PLACE, _SCALED = "cluster_space", "__balanced"
+_PLACE = "cluster_space.json"
+#: Blocks whose direction says what they say: how long a text is must not make it a cluster.
+DIRECTED = ("text", "tfidf", "image")
 
 
 def learn(ctx: Context, features: DataFrame) -> dict[str, float]:
-    """Learn the factor of each block from a sample, save them beside the models, and return them.
-
-    Nothing is to be balanced where there is one block.
-    """
+    """Learn the space from a sample, save it beside the models, and return the factor of each block."""
     layout: dict[str, Any] = ctx.facts["fuse"]["blocks"]
-    if len(layout) < 2:
-        return {}
     blocks = {
         name: (one["start"], one["start"] + one["dimension"], one["weight"]) for name, one in layout.items()
     }
     shape = for_shape(features)
     sample = feature_sample(shape, c.FEATURES, seed=ctx.config.seed, purpose="blocks", by=c.ROW_ID)
-    factors = block_factors(sample, blocks, seed=ctx.config.seed)
-    width = max(end for _, end, _ in blocks.values())
-    each = [1.0] * width
-    for name, (start, end, _) in blocks.items():
-        each[start:end] = [factors[name]] * (end - start)
-    scaling = ElementwiseProduct(scalingVec=Vectors.dense(each), inputCol=c.FEATURES, outputCol=_SCALED)
-    scaling.write().overwrite().save(ctx.run.model_path(_PLACE))
-    return {name: float(f"{factor:.6g}") for name, factor in factors.items()}
+    space = BlockSpace.fit(sample, blocks, directed=DIRECTED, seed=ctx.config.seed)
+    ctx.run.files.write_text(ctx.run.model_path(_PLACE), space.to_json())
+    return {name: float(f"{factor:.6g}") for name, factor in space.factors.items()}
 
 
-def balanced(models: RunFolder, features: DataFrame) -> DataFrame:
+def placed(models: RunFolder, features: DataFrame) -> DataFrame:
     """Return the rows with the features that clusters of the run ``models`` are made of; lazy.
 
-    A run of one block, or of an earlier version, has the features as they were fused.
+    Raises
+    ------
+    ConfigError
+        The run is of a version that made clusters of other features.
     """
-    shape = for_shape(features)
-    if not models.files.exists(models.model_path(_PLACE)):
-        return shape
-    scaled: DataFrame = ElementwiseProduct.load(models.model_path(_PLACE)).transform(shape)
-    return scaled.drop(c.FEATURES).withColumnRenamed(_SCALED, c.FEATURES)
+    from pyspark.ml.functions import array_to_vector
+
+    text = models.files.read_text_if_there(models.model_path(_PLACE))
+    if text is None:
+        raise ConfigError(
+            f"clusters of {models.path}", "were made by an earlier version, of other features than now",
+            remedy="run once with --full, which trains anew",
+        )  # fmt: skip
+    there = vector_function(BlockSpace.from_json(text).place)(*parts(c.FEATURES))
+    return for_shape(features).withColumn(c.FEATURES, array_to_vector(there))

@@ -48,17 +48,21 @@ def mine(ctx: Context) -> dict[str, Any]:
         factors = cluster_space.learn(ctx, features)
     else:
         factors = ctx.kept.manifest()["cluster"].get("factors", {})
-    shape = cluster_space.balanced(ctx.models, features)
-    grouping, about = cluster_stage.clustering(ctx, shape)
-    started = time.monotonic()
-    with progress.stage(ctx.spark, "mine: predict"):
-        predicted = [predictions(models, features)] if models else []
-        predicted += [] if answers is None else [answers]
-        if predicted:
-            ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)
-        clusters = ctx.run.write(cluster.assign(grouping, shape, about["ids"]), c.CLUSTERS)
-        rows = clusters.count()
-        silhouette, used = cluster.silhouette(clusters, shape, rows)
+    # Placed in Python, and read by each step of the clustering.
+    shape = cluster_space.placed(ctx.models, features).persist()
+    try:
+        grouping, about = cluster_stage.clustering(ctx, shape)
+        started = time.monotonic()
+        with progress.stage(ctx.spark, "mine: predict"):
+            predicted = [predictions(models, features)] if models else []
+            predicted += [] if answers is None else [answers]
+            if predicted:
+                ctx.run.write(reduce(DataFrame.unionByName, predicted), c.PREDICTIONS)
+            clusters = ctx.run.write(cluster.assign(grouping, shape, about["ids"]), c.CLUSTERS)
+            rows = clusters.count()
+            silhouette, used = cluster.silhouette(clusters, shape, rows)
+    finally:
+        shape.unpersist()
     seconds_predict = time.monotonic() - started
     with row_view(ctx) as view:
         with progress.stage(ctx.spark, "mine: rules"):

@@ -273,7 +273,7 @@ def _facts(merged: Context, part: Context, before: RunFolder, excluded: int) -> 
     if merged.config.columns.image:
         facts["represent"]["image"] = _image(merged, part, facts["represent"])
     facts["represent"]["rows"] = facts["fuse"]["rows"] = facts["mine"]["rows"] = rows[c.FEATURE_TABLE]
-    shape = cluster_space.balanced(merged.run, merged.run.read(c.FEATURE_TABLE))
+    shape = cluster_space.placed(part.models, merged.run.read(c.FEATURE_TABLE))
     silhouette, used = cluster.silhouette(merged.run.read(c.CLUSTERS), shape, rows[c.FEATURE_TABLE])
     facts["mine"]["cluster"] |= {"silhouette": silhouette, "silhouette_rows": used}
     merged.facts = facts

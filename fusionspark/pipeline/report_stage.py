@@ -16,6 +16,7 @@ from fusionspark.pipeline import cluster_space, receipt
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.explain.of_run import explain_run
 from fusionspark.pipeline.learnt_fusion import for_shape
+from fusionspark.pipeline.retrain import trainer_of
 from fusionspark.report import ageing, number_metrics
 from fusionspark.report import metrics as measuring
 from fusionspark.report.anomaly_summary import summary
@@ -44,7 +45,7 @@ def report(ctx: Context) -> dict[str, Any]:
     if settings.map_sample:
         facts["cluster"]["map_method"] = settings.map
         facts["cluster"]["map"] = project(
-            cluster_space.balanced(ctx.models, ctx.run.read(c.FEATURE_TABLE)),
+            cluster_space.placed(trainer_of(ctx.models), ctx.run.read(c.FEATURE_TABLE)),
             clusters,
             prepared,
             sample=settings.map_sample,

@@ -2,10 +2,11 @@
 
 The stages collect to fuse run as `fusionspark run` does, with the Chinese encoder on both sets; then k-means
 with as many clusters as there are classes is fitted on the embeddings, on the table's block, on the fused
-features as they are (``unbalanced``) and, as a run does, with balanced blocks (``fused``). Compared with the
-classes, which none of them has seen: adjusted Rand index (Hubert and Arabie 1985) and normalised mutual
-information. Rows without a vector are left out of the clusters of text. No floor: what fusing is worth for
-clusters depends on the table. ``shopping`` knows nothing of a review but whether it is a good one.
+features as they are (``unplaced``) and, as a run does, with each block in few dimensions and balanced
+(``fused``). Compared with the classes, which none of them has seen: adjusted Rand index (Hubert and Arabie
+1985) and normalised mutual information. Rows without a vector are left out of the clusters of text. No floor:
+what fusing is worth for clusters depends on the table. ``shopping`` knows nothing of a review but whether it
+is a good one.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def fused(spark: Any, name: str, arguments: argparse.Namespace, folder: str) -> Context:
-    """Run the stages collect to fuse on a set, and learn how its blocks are balanced for clusters."""
+    """Run the stages collect to fuse on a set, and learn where its rows lie for clusters."""
     path = Path(folder) / f"{name}.yaml"
     if name == "shopping":
         path.write_text(SHOPPING.format(data=arguments.data, every=arguments.every))
@@ -82,8 +83,8 @@ def kinds(home: RunFolder) -> dict[str, Any]:
     return {
         "text": text.select(c.ROW_ID, array_to_vector(c.EMBEDDING).alias(c.FEATURES)),
         "table": home.read(c.PREPARED).select(c.ROW_ID, array_to_vector(c.TABLE_BLOCK).alias(c.FEATURES)),
-        "unbalanced": features.select(c.ROW_ID, c.FEATURES),
-        "fused": cluster_space.balanced(home, features).select(c.ROW_ID, c.FEATURES),
+        "unplaced": features.select(c.ROW_ID, c.FEATURES),
+        "fused": cluster_space.placed(home, features).select(c.ROW_ID, c.FEATURES),
     }
 
 

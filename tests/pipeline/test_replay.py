@@ -122,3 +122,27 @@ def test_rows_that_were_mended_join_the_run_and_the_others_stay_with_their_reaso
     assert table("collected")["spare"]["n"] == 0.5, "taken as it was quarantined"
     assert set(table("quarantine")) == {"r001#2"}
     assert [path.name for path in Path(tmp_path, "out/runs", DATE, "attempts").iterdir()] == ["3"]
+
+
+@pytest.mark.slow
+def test_a_night_that_kept_its_models_is_replayed_with_them(spark, tmp_path, settings):
+    data = settings().model_dump()
+    data["mine"]["retrain"], data["report"]["map_sample"] = "never", 20
+    data["mine"]["rules"]["enabled"] = data["mine"]["anomalies"]["enabled"] = False
+    config = Config.model_validate(data)
+
+    def feed(n: float) -> None:
+        made = rows(("late", "the cat", n))
+        spark.createDataFrame(made, SCHEMA).write.mode("overwrite").parquet(str(tmp_path / "in"))
+
+    feed(1.0)
+    trained = pipeline.run(spark, config, DATE, say=lambda line: None)
+    feed(INF)
+    kept = pipeline.run(spark, config, "2026-02-01", say=lambda line: None)
+    assert kept["models"]["of"] == DATE
+    assert kept["rows"]["quarantined"] == 1
+    feed(1.0)
+    replayed = pipeline.replay(spark, config, "2026-02-01", say=lambda line: None)
+    assert replayed["rows"] == {"in": 31, "out": 31, "quarantined": 0}
+    assert replayed["cluster"]["silhouette"] == pytest.approx(trained["cluster"]["silhouette"])
+    assert len(replayed["cluster"]["map"]) == 20

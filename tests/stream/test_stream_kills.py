@@ -84,7 +84,8 @@ def test_killed_at_random_moments(spark, tmp_path, trained):
     assert ids == Counter(row[0] for row in made(FILES * ROWS)), seed
     for rows in (batch["rows"] for batch in whole(tmp_path)):
         # More files than one where the kill came after Spark noted a file and before it noted the batch.
-        assert rows["in"] % ROWS == 0 and rows == {"in": rows["in"], "out": rows["in"], "quarantined": 0}, seed
+        assert rows == {"in": rows["in"], "out": rows["in"], "quarantined": 0}, seed
+        assert rows["in"] % ROWS == 0, seed
     samples = (tmp_path / "stream.prom").read_text()
     assert 'fusionspark_success{title="Moods",command="stream"} 1.0' in samples
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])

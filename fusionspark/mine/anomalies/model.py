@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionspark.mine.anomalies.belonging import Belonging
 from fusionspark.mine.anomalies.forest import Forest
 from fusionspark.mine.anomalies.peers import Peers
 from fusionspark.mine.anomalies.rarity import Categories, Numbers
@@ -16,11 +17,11 @@ from fusionspark.mine.anomalies.rarity import Categories, Numbers
 FOREST, DISTANCE, NUMBERS, CATEGORIES, UNLIKE, ELSEWHERE = DETECTORS = (
     "isolation_forest", "cluster_distance", "numbers", "categories", "text_unlike_peers", "text_elsewhere",
 )  # fmt: skip
-#: Share of each detector in the error that all make together. Two questions get the same: is a part of the
-#: row odd by itself, and do text and table fit. What looks at all parts at once is seldom the first to see
-#: anything, and gets little. One part by itself can be odder than any row, so that it pays little for its
-#: share; how badly a text fits another row's columns has no such extreme, and would pay most.
-SHARES = {FOREST: 0.05, DISTANCE: 0.05, NUMBERS: 0.15, CATEGORIES: 0.15, UNLIKE: 0.15, ELSEWHERE: 0.45}
+#: Share of each detector in the error that all make together. What looks at all parts of a row at once is
+#: seldom the first to see anything, and gets little. One part by itself can be odder than that of any other
+#: row, so that its detector pays little for a small share; how badly a text fits another row's columns has no
+#: such extreme, and would pay most.
+SHARES = {FOREST: 0.05, DISTANCE: 0.05, NUMBERS: 0.125, CATEGORIES: 0.125, UNLIKE: 0.15, ELSEWHERE: 0.5}
 #: Principal components of the text that the isolation forest sees.
 TEXT_COMPONENTS = 8
 
@@ -30,8 +31,8 @@ class Scored:
     """What the detectors say of rows.
 
     ``parts`` holds a p-value a detector (NaN where it has nothing to say), ``statistic`` the corrected
-    smallest of them by their shares, ``p`` the calibrated p-value of that; ``level`` and ``other`` as from
-    `Peers.scores`.
+    smallest of them by their shares, ``p`` the calibrated p-value of that; ``level`` as from `Peers.scores`
+    and ``other`` as from `Belonging.scores`.
     """
 
     parts: Mapping[str, Any]
@@ -57,6 +58,7 @@ class AnomalyModel:
     numbers: Numbers | None
     categories: Categories | None
     peers: Peers | None
+    belonging: Belonging | None
     forest: Forest | None
     #: Mean of the text vectors and directions of their principal components (width x components).
     text_mean: Any
@@ -99,6 +101,7 @@ class AnomalyModel:
             Numbers.fit(columns, numeric) if numeric else None,
             Categories.fit(columns, categorical) if categorical else None,
             Peers.fit(vectors, columns, categorical, least=least_peers),
+            Belonging.fit(vectors, columns, categorical, least=least_peers),
             None,
             mean,
             axes,
@@ -137,7 +140,7 @@ class AnomalyModel:
         return np.concatenate(parts, axis=1)
 
     def raw_scores(self, columns: Mapping[str, Any]) -> tuple[dict[str, Any], Any, Any]:
-        """Score of each detector (higher: odder; NaN: nothing to say); ``level`` and ``other`` of `Peers`."""
+        """Score of each detector (higher: odder; NaN: nothing to say); ``level``, ``other`` of `Scored`."""
         rows = len(columns["id"])
         found: dict[str, Any] = {}
         if self.forest:
@@ -151,9 +154,10 @@ class AnomalyModel:
             found[CATEGORIES] = self.categories.scores(columns)
         level, other = np.full(rows, -1), np.full(rows, None, dtype=object)
         if self.peers:
-            vectors = self._vectors(columns)
             learnt = np.isin(np.asarray(columns["id"], dtype=np.int64), self.ids)
-            found[UNLIKE], found[ELSEWHERE], level, other = self.peers.scores(vectors, columns, learnt)
+            found[UNLIKE], level = self.peers.scores(self._vectors(columns), columns, learnt)
+        if self.belonging:
+            found[ELSEWHERE], other = self.belonging.scores(self._vectors(columns), columns)
         # To the precision at which the order of a sum, and so the size of a batch, has no say.
         return {name: scores.astype(np.float32) for name, scores in found.items()}, level, other
 

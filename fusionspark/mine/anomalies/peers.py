@@ -27,9 +27,8 @@ class Peers:
     """Mean vectors of the training rows with the same categories, where texts of a group spread evenly.
 
     The space divides by the covariance within the groups (Ledoit and Wolf 2004, shrunk so that it can be
-    inverted with few rows), so that a distance counts in units of how much texts of peers differ; between
-    group means it is the one of linear discriminant analysis (Fisher 1936). ``levels`` go from all
-    categories at once, over each alone, to none.
+    inverted with few rows), so that a distance counts in units of how much texts of peers differ. ``levels``
+    go from all categories at once, over each alone, to none.
     """
 
     centre: Any
@@ -81,8 +80,8 @@ class Peers:
             levels.append(Level(by, index, rows, _means(white, numbers, len(index))))
         return cls(centre, whiten, len(known), 1.0 - float(shrunk.shrinkage_), tuple(levels))
 
-    def scores(self, vectors: Any, columns: Mapping[str, Any], learnt: Any) -> tuple[Any, Any, Any, Any]:
-        """How unlike its peers each text is, and how much more like those of another category.
+    def scores(self, vectors: Any, columns: Mapping[str, Any], learnt: Any) -> tuple[Any, Any]:
+        """How unlike its peers each text is.
 
         Parameters
         ----------
@@ -94,53 +93,34 @@ class Peers:
         -------
         unlike : array
             Distance to the mean of the closest peers, squared over the width; NaN without a vector.
-        elsewhere : array
-            -log of the probability that a text like this is of its own category rather than of another of the
-            same column, from the same distances and the sizes of the groups; the largest over the columns;
-            NaN where no column has two groups or the row is of none.
         level : array of int
             Level of the closest peers.
-        other : array of object
-            ``(column, category)`` that the text is most like, where that is not its own; else None.
         """
         rows = len(vectors)
-        unlike, elsewhere = np.full(rows, np.nan), np.full(rows, np.nan)
-        closest, other = np.full(rows, -1), np.full(rows, None, dtype=object)
+        unlike, closest = np.full(rows, np.nan), np.full(rows, -1)
         there = np.flatnonzero(np.isfinite(vectors).all(axis=1)) if vectors.shape[1] else np.array([], int)
         if not len(there):
-            return unlike, elsewhere, closest, other
+            return unlike, closest
         white = (np.asarray(vectors, dtype=np.float64)[there] - self.centre) @ self.whiten
         width, own_rows = white.shape[1], np.asarray(learnt)[there]
-        squares = (white**2).sum(axis=1)
         groups = [self._group(level, columns, there) for level in self.levels]
         inside, left_out = self._left_out(white, groups, own_rows)
-        along = (white * inside).sum(axis=1)
         for i, (level, group) in enumerate(zip(self.levels, groups, strict=True)):
-            if not len(level.groups):
+            first = np.flatnonzero((group >= 0) & (closest[there] < 0))
+            if not len(first):
                 continue
-            known = np.flatnonzero(group >= 0)
-            distance = squares[:, None] - 2.0 * white @ level.means.T + (level.means**2).sum(axis=1)
-            distance = np.maximum(distance, 0.0)
-            distance += left_out[:, None] * (along[:, None] - inside @ level.means.T) ** 2
-            n = np.broadcast_to(level.rows.astype(np.float64), distance.shape).copy()
+            apart = white[first] - level.means[group[first]]
+            distance = (apart**2).sum(axis=1)
+            distance += left_out[first] * (apart * inside[first]).sum(axis=1) ** 2
+            n = level.rows[group[first]].astype(np.float64)
             # Without a row the mean of its n peers lies n / (n - 1) times as far from it.
-            mine = known[own_rows[known]]
-            n[mine, group[mine]] -= 1.0
-            distance[mine, group[mine]] *= ((n[mine, group[mine]] + 1.0) / n[mine, group[mine]]) ** 2
+            mine = own_rows[first]
+            n[mine] -= 1.0
+            distance[mine] *= ((n[mine] + 1.0) / n[mine]) ** 2
             # A mean of n rows is itself off by a n-th of their spread.
-            distance /= 1.0 + 1.0 / n
-            first = known[closest[there[known]] < 0]
-            unlike[there[first]] = distance[first, group[first]] / width
+            unlike[there[first]] = distance / (1.0 + 1.0 / n) / width
             closest[there[first]] = i
-            if len(level.names) == 1 and len(level.groups) > 1:
-                logs = np.log(n) - distance / 2.0 - width / 2.0 * np.log1p(1.0 / n)
-                surprise, best = _surprise(logs[known], group[known])
-                worse = ~(surprise <= elsewhere[there[known]])
-                elsewhere[there[known[worse]]] = surprise[worse]
-                names = list(level.groups)
-                for row, own, like in zip(known[worse], group[known[worse]], best[worse], strict=True):
-                    other[there[row]] = None if own == like else (level.names[0], names[like])
-        return unlike, elsewhere, closest, other
+        return unlike, closest
 
     @staticmethod
     def _group(level: Level, columns: Mapping[str, Any], there: Any) -> Any:
@@ -161,15 +141,6 @@ class Peers:
         # Only rounding brings the share to 1 or above.
         left_out = self.weight / self.rows / np.maximum(1.0 - share, 1e-6)
         return inside, np.where(learnt, left_out, 0.0)
-
-
-def _surprise(logs: Any, group: Any) -> tuple[Any, Any]:
-    """-log of the probability of the own group of each row, and the most probable group."""
-    best = logs.argmax(axis=1)
-    rows = np.arange(len(logs))
-    top = logs[rows, best]
-    whole = top + np.log(np.exp(logs - top[:, None]).sum(axis=1))
-    return whole - logs[rows, group], best
 
 
 def _keys(columns: Mapping[str, Any], names: Sequence[str], rows: Any) -> list[str]:

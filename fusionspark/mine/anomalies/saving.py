@@ -6,18 +6,20 @@ import json
 from typing import Any
 
 from fusionspark.errors import DataContractError
+from fusionspark.mine.anomalies.belonging import Belonging, Values
 from fusionspark.mine.anomalies.forest import Forest
 from fusionspark.mine.anomalies.model import AnomalyModel
 from fusionspark.mine.anomalies.peers import Level, Peers
 from fusionspark.mine.anomalies.rarity import Categories, Numbers
 from fusionspark.mine.packed_arrays import pack, pack_all, unpack, unpack_all
 
-_VERSION = 2
+_VERSION = 3
 
 
 def to_json(model: AnomalyModel) -> str:
     """The model as one JSON text."""
     numbers, categories, peers = model.numbers, model.categories, model.peers
+    belonging = model.belonging
     facts: dict[str, Any] = {
         "version": _VERSION,
         "numeric": model.numeric,
@@ -38,6 +40,19 @@ def to_json(model: AnomalyModel) -> str:
                     "means": pack(level.means),
                 }
                 for level in peers.levels
+            ],
+        },
+        "belonging": belonging
+        and {
+            "centre": pack(belonging.centre),
+            "scale": belonging.scale,
+            "columns": [
+                {
+                    "name": one.name,
+                    "values": list(one.index),
+                    **pack_all({"share": one.share, "weights": one.weights, "bias": one.bias}),
+                }
+                for one in belonging.columns
             ],
         },
         "forest": model.forest
@@ -70,6 +85,7 @@ def from_json(text: str) -> AnomalyModel:
             remedy="train again with `fusionspark run`",
         )  # fmt: skip
     numbers, categories, peers, forest = (facts[n] for n in ("numbers", "categories", "peers", "forest"))
+    belonging = facts["belonging"]
     return AnomalyModel(
         tuple(facts["numeric"]),
         tuple(facts["categorical"]),
@@ -88,6 +104,22 @@ def from_json(text: str) -> AnomalyModel:
             ),
         )
         if peers
+        else None,
+        Belonging(
+            unpack(belonging["centre"]),
+            belonging["scale"],
+            tuple(
+                Values(
+                    one["name"],
+                    {value: i for i, value in enumerate(one["values"])},
+                    unpack(one["share"]),
+                    unpack(one["weights"]),
+                    unpack(one["bias"]),
+                )
+                for one in belonging["columns"]
+            ),
+        )
+        if belonging
         else None,
         Forest(**unpack_all({k: v for k, v in forest.items() if k != "normal"}), normal=forest["normal"])
         if forest
