@@ -97,9 +97,16 @@ def _unpacked(text: str) -> npt.NDArray[np.float32]:
 
 
 def cross_fit(
-    rows: Any, classes: Ints, folds: Ints, count: int, numbers: int, *, past_only: bool
+    rows: Any,
+    classes: Ints,
+    folds: Ints,
+    count: int,
+    numbers: int,
+    *,
+    past_only: bool,
+    choosing: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[float, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Fit one model a fold without its rows, with the penalty that does best on the rows left out.
+    """Fit one model a fold without its rows, with the penalty that does best on rows left out.
 
     Parameters
     ----------
@@ -112,12 +119,15 @@ def cross_fit(
     past_only : bool
         Folds are stretches of time: model f sees earlier folds only. There is one model more, of all rows,
         for those after the last fold; fold 0, which has no past, is answered with the shares of the classes.
+    choosing : array of bool, optional
+        Rows that choose the penalty, and that no model learns from. Without any the rows of one fold do.
 
     Returns
     -------
     (penalty, weights, bias)
         As in `BlockModels`.
     """
+    learnt = np.ones(len(classes), dtype=bool) if choosing is None else ~choosing
 
     def fit(seen: npt.NDArray[np.bool_], penalty: float) -> Softmax:
         part = rows[seen]
@@ -128,15 +138,19 @@ def cross_fit(
         return Softmax(model.weights * scale, model.bias)
 
     wanted = range(numbers + 1) if past_only else range(numbers)
-    seen = {f: folds < f if past_only else folds != f for f in wanted}
-    judged = [f for f in wanted if seen[f].any() and (folds == f).any()]
-    # One fold is enough to tell penalties apart that differ tenfold; the last has the longest past.
+    seen = {f: learnt & (folds < f if past_only else folds != f) for f in wanted}
+    judged = [f for f in wanted if seen[f].any() and (learnt & (folds == f)).any()]
     tried: dict[float, Softmax] = {}
     penalty, last = USUAL, judged[-1] if judged else None
-    if last is not None:
-        here = folds == last
-        tried = {p: fit(seen[last], p) for p in PENALTIES}
-        penalty = min(tried, key=lambda p: log_loss(tried[p].log_probabilities(rows[here]), classes[here]))
+    if not learnt.all():
+        tried, last, judges = {p: fit(learnt, p) for p in PENALTIES}, None, ~learnt
+    elif last is not None:
+        # One fold is enough to tell penalties apart that differ tenfold; the last has the longest past.
+        tried, judges = {p: fit(seen[last], p) for p in PENALTIES}, folds == last
+    if tried:
+        penalty = min(
+            tried, key=lambda p: log_loss(tried[p].log_probabilities(rows[judges]), classes[judges])
+        )
     models = []
     for f in wanted:
         if f == last:
@@ -144,7 +158,7 @@ def cross_fit(
         elif seen[f].any():
             models.append(fit(seen[f], penalty))
         else:
-            models.append(_shares(rows.shape[1], classes, count))
+            models.append(_shares(rows.shape[1], classes[learnt], count))
     return penalty, np.stack([m.weights for m in models]), np.stack([m.bias for m in models])
 
 

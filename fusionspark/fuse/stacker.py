@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed
+from pyspark.ml.param.shared import (
+    HasFeaturesCol,
+    HasLabelCol,
+    HasOutputCol,
+    HasSeed,
+    HasValidationIndicatorCol,
+)
 from pyspark.ml.util import (
     DefaultParamsReadable,
     DefaultParamsReader,
@@ -36,10 +42,12 @@ if TYPE_CHECKING:
 
 #: Rows of one fit at most: all rows of a block meet in one task.
 MOST_ROWS = 200_000
-_FOLD, _CLASS, _BLOCK = "__fold", "__class", "__block"
+_FOLD, _CLASS, _BLOCK, _CHOOSES = "__fold", "__class", "__block", "__chooses"
 
 
-class _StackParams(HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasLabels, HasFolds):
+class _StackParams(
+    HasFeaturesCol, HasLabelCol, HasOutputCol, HasSeed, HasValidationIndicatorCol, HasLabels, HasFolds
+):
     keptBlocks: Param[list[str]] = Param(
         Params._dummy(),
         "keptBlocks",
@@ -91,6 +99,10 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         ``time``: folds are stretches of ``foldCol`` (a number, date or timestamp) with equal numbers of rows;
         a row is answered by a model of earlier stretches only, and one before all others with the shares of
         the classes.
+    validationIndicatorCol : str, optional
+        Boolean column; rows where it is true choose the L2 penalty of each block's models, which learn from
+        the others. Without it the rows of one fold choose. Rows that an encoder was tuned on are no judges of
+        what its vectors say: give rows that it has not seen.
 
     Raises
     ------
@@ -115,6 +127,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         foldBy: str = "hash",
         foldCol: str = ROW_ID,
         maxRows: int = MOST_ROWS,
+        validationIndicatorCol: str | None = None,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -134,6 +147,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         foldBy: str = "hash",
         foldCol: str = ROW_ID,
         maxRows: int = MOST_ROWS,
+        validationIndicatorCol: str | None = None,
         seed: int = 42,
     ) -> Stacker:
         """Set Params by keyword."""
@@ -151,7 +165,10 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         labels = self.getLabels() or labels_of(dataset, self.getLabelCol())
         key, seed = self.getFoldCol(), self.getSeed()
         rows = rows_for_fit(dataset, self.getLabelCol(), labels, key=key, limit=self.getMaxRows(), seed=seed)
-        bounds = time_bounds(rows, key, folds) if by == "time" else []
+        chooses = F.lit(False)
+        if self.isDefined(self.validationIndicatorCol):
+            chooses = F.col(f"`{self.getValidationIndicatorCol()}`")
+        bounds = time_bounds(rows.where(~chooses), key, folds) if by == "time" else []
         fold = fold_column(by, key, folds, seed, bounds)
         names = list(layout)
         each = F.explode(F.array(*[F.lit(i) for i in range(len(names))])).alias(_BLOCK)
@@ -159,6 +176,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
             F.col(f"`{key}`").cast("string").alias("__key"),
             fold.alias(_FOLD),
             class_column(self.getLabelCol(), labels).alias(_CLASS),
+            chooses.alias(_CHOOSES),
             *parts(self.getFeaturesCol()),
             each,
         )
@@ -197,7 +215,7 @@ def _trainer(spans: list[tuple[str, int, int]], count: int, folds: int, past_onl
         if rows is None:
             return
         numbers = np.array(facts[_BLOCK])
-        classes, fold = np.array(facts[_CLASS]), np.array(facts[_FOLD])
+        classes, fold, chooses = (np.array(facts[name]) for name in (_CLASS, _FOLD, _CHOOSES))
         keys = np.array(facts["__key"], dtype=object)
         for number in np.unique(numbers):
             here = np.flatnonzero(numbers == number)
@@ -205,7 +223,9 @@ def _trainer(spans: list[tuple[str, int, int]], count: int, folds: int, past_onl
             here = here[np.lexsort((classes[here], keys[here].astype(str)))]
             name, start, end = spans[int(number)]
             part = columns_of(rows[here], [(start, end)])
-            fitted = cross_fit(part, classes[here], fold[here], count, folds, past_only=past_only)
+            fitted = cross_fit(
+                part, classes[here], fold[here], count, folds, past_only=past_only, choosing=chooses[here]
+            )
             models = BlockModels(name, start, end, *fitted)
             yield pa.RecordBatch.from_pydict(
                 {

@@ -25,6 +25,8 @@ CONCAT, STACK, GATED, AUTO = "concat", "stack", "gated", "auto"
 AUTO_FOLDS = 3
 #: Scratch column that folds are made by.
 FOLD_KEY = "__fold_key"
+#: Scratch column of the rows that choose a penalty.
+_CHOOSES = "__chooses"
 _MODELS: dict[str, Any] = {STACK: StackerModel, GATED: GatedFuserModel}
 
 
@@ -72,7 +74,8 @@ def learn(ctx: Context, joined: DataFrame, names: dict[str, str]) -> tuple[DataF
     if ctx.kept is None:
         labels = label_values(joined)
         check_labels(labels)
-        train = joined.where((F.col(c.SPLIT) == c.TRAIN) & F.col(c.LABEL).isNotNull())
+        labelled = joined.where(F.col(c.LABEL).isNotNull())
+        train = labelled.where(F.col(c.SPLIT) == c.TRAIN)
         with progress.stage(ctx.spark, f"fuse: {method}"):
             if method == AUTO:
                 others = {name: build(ctx, name, labels, names) for name in (STACK, GATED)}
@@ -80,6 +83,11 @@ def learn(ctx: Context, joined: DataFrame, names: dict[str, str]) -> tuple[DataF
                 auto = AutoFuser(others, labels=labels, seed=ctx.config.seed, **folds).fit(train)
                 assert auto.choice is not None
                 method, facts["auto"], model = auto.choice.method, auto.choice.facts(), auto.inner
+            elif method == STACK:
+                chooses = (F.col(c.SPLIT) == c.VALIDATION).alias(_CHOOSES)
+                both = labelled.where(F.col(c.SPLIT).isin(c.TRAIN, c.VALIDATION)).select("*", chooses)
+                stacker = build(ctx, method, labels, names).setParams(validationIndicatorCol=_CHOOSES)
+                model = stacker.fit(both)
             else:
                 model = build(ctx, method, labels, names).fit(train)
             if method != CONCAT:

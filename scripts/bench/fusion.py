@@ -13,7 +13,8 @@ what is learnt from training rows (TF-IDF, encoding), the stage fuse with each m
 training row in twenty is held out for choosing the way of a fold, which then learns from all training rows
 (``fused``); test rows are used for nothing but the figures. With --tune each fold's encoder is first adapted
 to the label of its training rows, as `fusionspark tune` does; the rows that choose the method also choose the
-epoch. With --work what was encoded, and folds that are done, stay there for the next call.
+epoch, and as the only ones that the encoder has not learnt from they stay apart to the end. With --work what
+was encoded, and folds that are done, stay there for the next call.
 
 The last line is one JSON object. Ends with 1 where a floor is missed.
 """
@@ -228,7 +229,7 @@ def measure(ctx: Context, method: str, metas: Sequence[str]) -> tuple[dict[str, 
 
 
 def refitted(ctx: Context, prepared: DataFrame, split: pd.DataFrame, number: int, way: str) -> Any:
-    """Figures of the chosen way, of training rows that are all learnt from; the encoder stays as it is."""
+    """Figures of the chosen way, of training rows that are all learnt from."""
     method, _, meta = way.partition(" + ")
     whole = split.assign(**{c.SPLIT: split[c.SPLIT].replace(c.VALIDATION, c.TRAIN)})
     again = fold_context(ctx, prepared, whole, number, None)
@@ -286,7 +287,10 @@ def main() -> int:
             else:
                 ctx = fold_context(base, prepared, split, number, options.tune)
                 fold = measured_fold(ctx, methods, metas, options.name)
-                fold["fused"] = refitted(ctx, prepared, split, number, fold["chosen"])
+                fold["fused"] = fold["figures"][fold["chosen"]]
+                if options.tune is None:
+                    # With a tuned encoder the rows that choose stay apart: it has seen all the others.
+                    fold["fused"] = refitted(ctx, prepared, split, number, fold["chosen"])
                 done.write_text(json.dumps(fold))
             say(f"fold {number}: {fold['chosen']}", json.dumps(fold["fused"]))
             folds.append(fold)

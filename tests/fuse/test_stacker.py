@@ -12,6 +12,7 @@ from scipy import sparse
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.cross_fit import BlockModels, cross_fit
+from fusionspark.fuse.softmax import log_loss
 from fusionspark.fuse.stacker import Stacker, StackerModel
 
 
@@ -79,6 +80,39 @@ def test_the_weight_of_a_block_changes_nothing():
     assert whole.penalty == half.penalty
     assert half.log_probabilities(vectors * 0.5, folds) == pytest.approx(
         whole.log_probabilities(vectors, folds), abs=0.02
+    )
+
+
+def test_rows_that_an_encoder_has_not_seen_choose_the_penalty_and_are_not_learnt_from():
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 2, 600)
+    vectors = np.concatenate(
+        [labels[:, None] + random.normal(0, 1.5, (600, 1)), random.normal(size=(600, 60))], 1
+    )
+    fresh = np.arange(600) >= 400
+    # What an encoder knows by heart of the rows that it was tuned on, it does not know of others.
+    vectors[~fresh, 1:] += 0.25 * (2 * labels[~fresh] - 1)[:, None]
+    folds, choosing = np.arange(600) % 4, np.arange(600) >= 500
+    seen, judges = ~fresh, np.flatnonzero(fresh & ~choosing)
+    deceived = cross_fit(vectors[seen], labels[seen], folds[seen], 2, 4, past_only=False)
+    known = seen | choosing
+
+    def chosen(classes):
+        return cross_fit(
+            vectors[known], classes[known], folds[known], 2, 4, past_only=False, choosing=choosing[known]
+        )
+
+    honest = chosen(labels)
+    assert honest[0] > deceived[0]
+    losses = []
+    for found in (honest, deceived):
+        said = BlockModels("text", 0, 61, *found).log_probabilities(vectors[judges], folds[judges])
+        losses.append(log_loss(said, labels[judges]))
+    assert losses[0] < losses[1]
+    flipped = np.where(choosing, 1 - labels, labels)
+    other = chosen(flipped)
+    assert other[0] != honest[0] or np.array_equal(other[1], honest[1]), (
+        "no model learns from those that choose"
     )
 
 
