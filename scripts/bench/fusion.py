@@ -3,8 +3,8 @@
     python scripts/bench/fusion.py --set clothing|weibo|phrasebank|stocknet [--folds 5] [--rows N]
                                    [--methods concat,stack,gated]
                                    [--metas logistic_regression,xgboost,voting]
-                                   [--precision float32] [--tune lora|all] [--work DIR]
-                                   [--data ../shared/data]
+                                   [--precision float32] [--tune lora|all] [--mixing 1.0]
+                                   [--work DIR] [--data ../shared/data]
 
 Protocols are those stated beside the data: clothing in 5 folds of 10,000 rows (one-vs-rest macro AUC), Weibo
 2,400 rows to train and 987 to test (one split a fold), PhraseBank in 5 folds from text alone, StockNet by
@@ -82,11 +82,10 @@ def say(*parts: object) -> None:
     print(*parts, flush=True)
 
 
-def configured(name: str, data: Path, work: Path, rows: int | None, precision: str) -> Config:
+def configured(name: str, data: Path, work: Path, rows: int | None, settings: list[str]) -> Config:
     """The set's configuration, over a copy of the rows that its protocol asks for."""
     feed = work / "feed.csv"
-    common = ["source.format=csv", f"source.path={feed}", f"output={work}/out", *TFIDF]
-    common.append(f"represent.precision={precision}")
+    common = ["source.format=csv", f"source.path={feed}", f"output={work}/out", *TFIDF, *settings]
     if name == "clothing":
         table = pd.read_csv(data / "womens_clothing" / "womens_clothing.csv", index_col=0)
         table.sample(min(rows or 10_000, 10_000), random_state=0).to_csv(feed)
@@ -100,9 +99,9 @@ def configured(name: str, data: Path, work: Path, rows: int | None, precision: s
         path = data / "financial_phrasebank" / "all-data.csv"
         table = pd.read_csv(path, header=None, encoding="latin-1", names=["label", "text"])
         table.rename_axis("id").to_csv(feed)
-        settings = work / "phrasebank.yaml"
-        settings.write_text("columns: {key: id, text: text, label: label}\n")
-        return load(settings, common)
+        plain = work / "phrasebank.yaml"
+        plain.write_text("columns: {key: id, text: text, label: label}\n")
+        return load(plain, common)
     table = pd.read_csv(data / "stocknet" / "tweets_flat.csv.gz", dtype=str, keep_default_na=False)
     table.sample(min(rows or 20_000, len(table)), random_state=0).to_csv(feed, index=False)
     return load(ROOT / "conf" / "stock.yaml", common)
@@ -264,6 +263,7 @@ def main() -> int:
     parser.add_argument("--metas", default="logistic_regression,xgboost,voting")
     parser.add_argument("--precision", default="float32", help="of the encoder: represent.precision")
     parser.add_argument("--tune", choices=["lora", "all"])
+    parser.add_argument("--mixing", type=float, default=1.0, help="tune.mixing")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args()
@@ -271,7 +271,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        config = configured(options.name, options.data, work, options.rows, options.precision)
+        settings = [f"represent.precision={options.precision}", f"tune.mixing={options.mixing}"]
+        config = configured(options.name, options.data, work, options.rows, settings)
         spark = open_session("fusionspark-bench-fusion", config.spark)
         run(spark, config, DATE, last="represent", say=say)
         base_run = RunFolder(spark, f"{config.output}/runs", DATE)
@@ -281,7 +282,8 @@ def main() -> int:
         prepared = base_run.read(c.PREPARED).drop(*made).persist()
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
-            done = work / f"fold-{number}-{'-'.join([*methods, *metas, options.tune or 'frozen'])}.json"
+            way = [f"{options.tune}-{options.mixing:g}" if options.tune else "frozen"]
+            done = work / f"fold-{number}-{'-'.join([*methods, *metas, *way])}.json"
             if done.exists():
                 fold = json.loads(done.read_text())
             else:
@@ -303,6 +305,7 @@ def main() -> int:
         "folds": len(folds),
         "encoder": config.represent.model if options.tune is None else f"tuned ({options.tune})",
         "precision": options.precision,
+        "mixing": options.mixing,
         "seconds_represent": facts["represent"]["seconds"],
         "tfidf": TFIDF,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

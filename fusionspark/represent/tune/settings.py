@@ -45,9 +45,9 @@ class TuneSettings:
     precision : {"auto", "float32", "bfloat16"}
         Of the products inside the network; weights stay float32. ``auto`` times both on the first batch.
     mixing : float
-        Where the result lies between the base model's weights (0) and the tuned ones (1). Half way it keeps
-        most of what was learnt and less of what was learnt by heart, which narrows the gap between rows of
-        training and new ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+        Where the result lies between the base model's weights (0) and the tuned ones (1). Half way the gap
+        between rows of training and new ones is narrower, and new ones are answered a little less well
+        (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     checkpoint_steps : int
         Steps after which the state is written, for a start after a crash.
     seed : int
@@ -65,7 +65,7 @@ class TuneSettings:
     max_minutes: float = 0.0
     patience: int = 1
     precision: str = "auto"
-    mixing: float = 0.5
+    mixing: float = 1.0
     checkpoint_steps: int = 50
     seed: int = 42
 

@@ -30,7 +30,7 @@ def planted(rows: int, seed: int = 0) -> tuple[list[str], list[str]]:
 
 def settings(model: Path, **changes: Any) -> TuneSettings:
     few: dict[str, Any] = {"epochs": 20, "patience": 20, "batch_size": 16, "precision": "float32", "rank": 4}
-    few |= {"learning_rate": 0.005, "mixing": 1.0}
+    few |= {"learning_rate": 0.005}
     return TuneSettings(str(model), **{**few, **changes})
 
 
