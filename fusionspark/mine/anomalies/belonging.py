@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 #: Parts that the training rows are dealt into; as many classifiers a column, each without one part.
-FOLDS = 3
+FOLDS = 5
 #: Most values of a column that are told apart, the most frequent ones: each costs a vector a classifier.
 MOST_VALUES = 64
 #: Inverse strength of the L2 penalty, for vectors of mean squared length 1; steps, and when to stop them.
