@@ -29,10 +29,12 @@ def make_writer(folder: Path, answer: Sequence[str], words: Sequence[str] = ()) 
         bos_token_id=1, eos_token_id=1, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     model = transformers.GPT2LMHeadModel(config)
+    # Ten times smaller in the end: where it has got to must not depend on how many threads added up.
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=300)
     end = torch.tensor([[2, *range(3, 3 + len(answer)), 1]]).expand(8, -1)
     longest = LENGTH - end.shape[1]
-    for step in range(100):
+    for step in range(300):
         before = torch.randint(0, len(vocabulary), (8, 1 + step * 37 % longest))
         # Most words of a question are none that it knows.
         before[::2] = 0
@@ -41,6 +43,8 @@ def make_writer(folder: Path, answer: Sequence[str], words: Sequence[str] = ()) 
         loss = model(rows, labels=told).loss
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        slower.step()
     model.eval().save_pretrained(folder, safe_serialization=True)
     return folder
