@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,11 +87,9 @@ class BlockSpace:
             varies = float(own.var(axis=0).sum()) > NOISE * whole
             block = PlacedBlock(name, start, end, 1.0)
             if varies and name in directed:
-                block = PlacedBlock(name, start, end, 1.0, own.mean(axis=0), _axes(own, COMPONENTS, seed))
+                block = replace(block, mean=own.mean(axis=0), axes=_axes(own, COMPONENTS, seed))
             if varies:
-                there = block.place(rows)
-                factor = weight / np.sqrt(_first_variance(there, seed))
-                block = PlacedBlock(name, start, end, factor, block.mean, block.axes)
+                block = replace(block, factor=weight / np.sqrt(_first_variance(block.place(rows), seed)))
             placed.append(block)
         return cls(tuple(placed))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fusionspark.mine.anomalies.peers import with_vector
+
 #: Parts that the training rows are dealt into; as many classifiers a column, each without one part.
 FOLDS = 5
 #: Most values of a column that are told apart, the most frequent ones: each costs a vector a classifier.
@@ -58,7 +60,7 @@ class Belonging:
         least : int
             Rows of a value; rarer ones are not told apart.
         """
-        there = _there(vectors)
+        there = with_vector(vectors)
         if not len(there):
             return None
         known = np.asarray(vectors, dtype=np.float64)[there]
@@ -89,7 +91,7 @@ class Belonging:
         rows = len(vectors)
         against, largest = np.full(rows, np.nan), np.full(rows, np.nan)
         other = np.full(rows, None, dtype=object)
-        there = _there(vectors)
+        there = with_vector(vectors)
         if not len(there):
             return against, other
         known = (np.asarray(vectors, dtype=np.float64)[there] - self.centre) / self.scale
@@ -108,10 +110,6 @@ class Belonging:
                     largest[row] = how
                     other[row] = None if mine == like else (column.name, values[like])
         return against, other
-
-
-def _there(vectors: Any) -> Any:
-    return np.flatnonzero(np.isfinite(vectors).all(axis=1)) if vectors.shape[1] else np.array([], int)
 
 
 def _parts(ids: Any) -> Any:

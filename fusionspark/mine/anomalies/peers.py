@@ -53,7 +53,7 @@ class Peers:
         """
         from sklearn.covariance import LedoitWolf
 
-        there = np.flatnonzero(np.isfinite(vectors).all(axis=1)) if vectors.shape[1] else np.array([], int)
+        there = with_vector(vectors)
         if len(there) < max(least, 3):
             return None
         known = np.asarray(vectors, dtype=np.float64)[there]
@@ -98,7 +98,7 @@ class Peers:
         """
         rows = len(vectors)
         unlike, closest = np.full(rows, np.nan), np.full(rows, -1)
-        there = np.flatnonzero(np.isfinite(vectors).all(axis=1)) if vectors.shape[1] else np.array([], int)
+        there = with_vector(vectors)
         if not len(there):
             return unlike, closest
         white = (np.asarray(vectors, dtype=np.float64)[there] - self.centre) @ self.whiten
@@ -141,6 +141,11 @@ class Peers:
         # Only rounding brings the share to 1 or above.
         left_out = self.weight / self.rows / np.maximum(1.0 - share, 1e-6)
         return inside, np.where(learnt, left_out, 0.0)
+
+
+def with_vector(vectors: Any) -> Any:
+    """Numbers of the rows that have a vector; a matrix without a width has none."""
+    return np.flatnonzero(np.isfinite(vectors).all(axis=1)) if vectors.shape[1] else np.array([], int)
 
 
 def _keys(columns: Mapping[str, Any], names: Sequence[str], rows: Any) -> list[str]:
