@@ -65,6 +65,10 @@ class TunableEncoder:
         width = self.embed(["a"]).shape[1]
         self.head = torch.nn.Linear(width, outputs).to(self.device)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, as far as the limit leaves them."""
+        return [min(len(ids), self.vocabulary.room) for ids in self.vocabulary.tokenize(list(texts))]
+
     def embed(self, texts: Sequence[str], dtype: torch.dtype | None = None) -> torch.Tensor:
         """Vectors of ``texts``, shape (n, d), float32; the products in ``dtype`` where it is given."""
         import torch

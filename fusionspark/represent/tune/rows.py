@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,17 +83,19 @@ def batch_count(rows: int, size: int) -> int:
     return -(-rows // size)
 
 
-def batches(rows: Rows, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+def batches(
+    rows: Rows, size: int, seed: int, epoch: int, measure: Callable[[list[str]], Sequence[int]]
+) -> Iterator[Batch]:
     """Batches of one epoch; the same ones whenever and wherever they are asked for.
 
-    Every row comes once. Rows are shuffled inside windows of `WINDOW`, sorted by length over `SORTED`
-    batches, and the batches of a window shuffled.
+    Every row comes once. Rows are shuffled inside windows of `WINDOW`, sorted by what ``measure`` says is
+    their length over `SORTED` batches, and the batches of a window shuffled.
     """
     window = max(1, WINDOW // size) * size
     for number, (texts, targets) in enumerate(_windows(rows.read(seed_of(seed, "files", epoch)), window)):
         rng = np.random.default_rng(seed_of(seed, "order", epoch, number))
         order = rng.permutation(len(texts))
-        lengths = np.array([len(text) for text in texts])
+        lengths = np.asarray(measure(texts))
         cut: list[Any] = []
         for start in range(0, len(order), size * SORTED):
             part = order[start : start + size * SORTED]

@@ -85,7 +85,8 @@ class Trainer:
         rate = self.settings.step_size
         head_rate = HEAD_RATE * rate / LEARNING_RATE[self.settings.method]
         groups = [{"params": body, "lr": rate}, {"params": head, "lr": head_rate, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.01)
+        # One pass over each weight instead of a dozen: a third of the step's time outside the products.
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.01, fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self._restore()
         self.progress.starts += 1
@@ -115,7 +116,7 @@ class Trainer:
         if self.progress.step:
             for name, weight in self.weights.items():
                 self.optimizer.state[weight] = {
-                    "step": torch.tensor(float(self.progress.step)),
+                    "step": torch.tensor(float(self.progress.step), device=weight.device),
                     "exp_avg": tensors[f"mean {name}"].to(weight.device),
                     "exp_avg_sq": tensors[f"square {name}"].to(weight.device),
                 }
@@ -179,7 +180,8 @@ class Trainer:
     def _epoch(self) -> None:
         progress, settings = self.progress, self.settings
         epoch = progress.epoch
-        for i, batch in enumerate(batches(self.rows, settings.batch_size, settings.seed, epoch)):
+        measure = self.encoder.lengths
+        for i, batch in enumerate(batches(self.rows, settings.batch_size, settings.seed, epoch, measure)):
             if i < progress.batch:
                 continue
             over = self._step(batch)
@@ -287,7 +289,7 @@ class Trainer:
         total, rows = 0.0, 0
         self.encoder.train(False)
         with torch.inference_mode():
-            for texts, values in batches(self.validation, 32, 0, 0):
+            for texts, values in batches(self.validation, 32, 0, 0, self.encoder.lengths):
                 mine, own = texts[self.rank :: self.world], values[self.rank :: self.world]
                 if not mine:
                     continue
