@@ -22,6 +22,7 @@ class Tune(Section):
     max_minutes: float = Field(0.0, ge=0)
     patience: int = Field(1, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    cross_fit: bool = False
     mixing: float = Field(1.0, gt=0, le=1)
     checkpoint_steps: int = Field(50, ge=1)
     processes: int = Field(0, ge=0)

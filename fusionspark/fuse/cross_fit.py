@@ -105,6 +105,7 @@ def cross_fit(
     *,
     past_only: bool,
     choosing: npt.NDArray[np.bool_] | None = None,
+    folded: bool = False,
 ) -> tuple[float, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Fit one model a fold without its rows, with the penalty that does best on rows left out.
 
@@ -121,6 +122,10 @@ def cross_fit(
         for those after the last fold; fold 0, which has no past, is answered with the shares of the classes.
     choosing : array of bool, optional
         Rows that choose the penalty, and that no model learns from. Without any the rows of one fold do.
+    folded : bool
+        The columns are as many equal parts as there are folds, and a rest of fewer. What made part f has not
+        seen fold f: model f reads part f and the rest. Rows of a fold then are as good judges of a penalty as
+        those of ``choosing``. Not with ``past_only``.
 
     Returns
     -------
@@ -128,9 +133,19 @@ def cross_fit(
         As in `BlockModels`.
     """
     learnt = np.ones(len(classes), dtype=bool) if choosing is None else ~choosing
+    whole = rows.shape[1]
 
-    def fit(seen: npt.NDArray[np.bool_], penalty: float) -> Softmax:
-        part = rows[seen]
+    def read(f: int) -> Ints:
+        if not folded:
+            return np.arange(whole)
+        part = whole // numbers
+        return np.concatenate([np.arange(f * part, (f + 1) * part), np.arange(numbers * part, whole)])
+
+    def own(f: int) -> Any:
+        return rows[:, read(f)] if folded else rows
+
+    def fit(seen: npt.NDArray[np.bool_], penalty: float, f: int) -> Softmax:
+        part = own(f)[seen]
         # The weight of a block, which its rows are scaled by, then changes nothing of what its model learns.
         total = float(_squares(part).sum())
         scale = (part.shape[0] / total) ** 0.5 if total else 1.0
@@ -141,25 +156,28 @@ def cross_fit(
     seen = {f: learnt & (folds < f if past_only else folds != f) for f in wanted}
     judged = [f for f in wanted if seen[f].any() and (learnt & (folds == f)).any()]
     tried: dict[float, Softmax] = {}
+    # One fold is enough to tell penalties apart that differ tenfold; the last has the longest past.
     penalty, last = USUAL, judged[-1] if judged else None
-    if not learnt.all():
-        tried, last, judges = {p: fit(learnt, p) for p in PENALTIES}, None, ~learnt
+    if not learnt.all() and not folded:
+        tried, last, judges = {p: fit(learnt, p, 0) for p in PENALTIES}, None, ~learnt
     elif last is not None:
-        # One fold is enough to tell penalties apart that differ tenfold; the last has the longest past.
-        tried, judges = {p: fit(seen[last], p) for p in PENALTIES}, folds == last
+        tried, judges = {p: fit(seen[last], p, last) for p in PENALTIES}, ~seen[last]
     if tried:
-        penalty = min(
-            tried, key=lambda p: log_loss(tried[p].log_probabilities(rows[judges]), classes[judges])
-        )
+        judged_rows = own(last or 0)[judges]
+        penalty = min(tried, key=lambda p: log_loss(tried[p].log_probabilities(judged_rows), classes[judges]))
     models = []
     for f in wanted:
         if f == last:
             models.append(tried[penalty])
         elif seen[f].any():
-            models.append(fit(seen[f], penalty))
+            models.append(fit(seen[f], penalty, f))
         else:
-            models.append(_shares(rows.shape[1], classes[learnt], count))
-    return penalty, np.stack([m.weights for m in models]), np.stack([m.bias for m in models])
+            models.append(_shares(len(read(f)), classes[learnt], count))
+    # Nothing of the parts that a model does not read: whoever applies the weights need not know of parts.
+    weights = np.zeros((len(models), count, whole), dtype=np.float32)
+    for f, model in enumerate(models):
+        weights[f][:, read(f)] = model.weights
+    return penalty, weights, np.stack([m.bias for m in models])
 
 
 def _squares(rows: Any) -> Any:

@@ -54,6 +54,12 @@ class _StackParams(
         "blocks whose columns go on beside what the models say",
         TypeConverters.toListString,
     )
+    foldedBlocks: Param[list[str]] = Param(
+        Params._dummy(),
+        "foldedBlocks",
+        "blocks of numFolds parts, of which part f was made without the rows of fold f",
+        TypeConverters.toListString,
+    )
     maxRows: Param[int] = Param(
         Params._dummy(), "maxRows", "training rows that are used, by a hash of foldCol", TypeConverters.toInt
     )
@@ -62,6 +68,10 @@ class _StackParams(
         """Return the blocks whose columns go on."""
         return self.getOrDefault(self.keptBlocks)
 
+    def getFoldedBlocks(self) -> list[str]:
+        """Return the blocks of one part a fold."""
+        return self.getOrDefault(self.foldedBlocks)
+
     def getMaxRows(self) -> int:
         """Return the number of training rows that are used at most."""
         return self.getOrDefault(self.maxRows)
@@ -69,7 +79,7 @@ class _StackParams(
     def _set_defaults(self) -> None:
         self._setDefault(
             featuresCol=JOINED, labelCol=LABEL, outputCol=FEATURES, seed=42, labels=[], keptBlocks=[],
-            numFolds=5, foldBy="hash", foldCol=ROW_ID, maxRows=MOST_ROWS,
+            foldedBlocks=[], numFolds=5, foldBy="hash", foldCol=ROW_ID, maxRows=MOST_ROWS,
         )  # fmt: skip
 
 
@@ -94,6 +104,11 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         Label; rows without one, or with one that is not in ``labels``, are left out of the fit.
     labels : list of str, optional
         The classes in order; by default the labels found, sorted.
+    foldedBlocks : list of str, optional
+        Blocks that were themselves learnt from labels, fold by fold: ``numFolds`` parts of equal width, part
+        f by a model that has not seen the rows of fold f, as `fusionspark tune` with ``tune.cross_fit`` makes
+        them, and the indicator of a missing block after them. Model f reads part f alone, so a row is never
+        answered by anything that knew its label. Not with ``foldBy="time"``.
     foldBy : {"hash", "time"}
         ``hash``: rows of equal ``foldCol`` share a fold, so a group's column keeps groups together.
         ``time``: folds are stretches of ``foldCol`` (a number, date or timestamp) with equal numbers of rows;
@@ -107,7 +122,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
     Raises
     ------
     ConfigError
-        A column or a layout is missing, or a Param cannot be used.
+        A column or a layout is missing, a block has no such parts, or a Param cannot be used.
     DataContractError
         Fewer than two classes.
     """
@@ -123,6 +138,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         outputCol: str = FEATURES,
         labels: list[str] | None = None,
         keptBlocks: list[str] | None = None,
+        foldedBlocks: list[str] | None = None,
         numFolds: int = 5,
         foldBy: str = "hash",
         foldCol: str = ROW_ID,
@@ -143,6 +159,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         outputCol: str = FEATURES,
         labels: list[str] | None = None,
         keptBlocks: list[str] | None = None,
+        foldedBlocks: list[str] | None = None,
         numFolds: int = 5,
         foldBy: str = "hash",
         foldCol: str = ROW_ID,
@@ -159,9 +176,11 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         self._check_folds()
         folds, by = self.getNumFolds(), self.getFoldBy()
         layout = layout_of(dataset, self.getFeaturesCol())
-        unknown = [name for name in self.getKeptBlocks() if name not in layout]
-        if unknown:
-            raise ConfigError("keptBlocks", f"no block {unknown[0]!r}", allowed=", ".join(layout))
+        for param, named in (("keptBlocks", self.getKeptBlocks()), ("foldedBlocks", self.getFoldedBlocks())):
+            unknown = [name for name in named if name not in layout]
+            if unknown:
+                raise ConfigError(param, f"no block {unknown[0]!r}", allowed=", ".join(layout))
+        self._check_parts(layout)
         labels = self.getLabels() or labels_of(dataset, self.getLabelCol())
         key, seed = self.getFoldCol(), self.getSeed()
         rows = rows_for_fit(dataset, self.getLabelCol(), labels, key=key, limit=self.getMaxRows(), seed=seed)
@@ -180,7 +199,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
             *parts(self.getFeaturesCol()),
             each,
         )
-        spans = [(name, *layout[name]) for name in names]
+        spans = [(name, *layout[name], name in self.getFoldedBlocks()) for name in names]
         train = _trainer(spans, len(labels), len(bounds) if by == "time" else folds, by == "time")
         found = (
             sent.repartition(2 * len(names), _BLOCK).mapInArrow(train, "block int, models string").collect()
@@ -192,6 +211,22 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         model = self._copyValues(model._resetUid(self.uid))
         return model._set(labels=labels)
 
+    def _check_parts(self, layout: dict[str, tuple[int, int]]) -> None:
+        """Raise a ConfigError where a block cannot have a part for each fold."""
+        folded, folds = self.getFoldedBlocks(), self.getNumFolds()
+        if folded and self.getFoldBy() == "time":
+            raise ConfigError("foldBy", "is 'time', and blocks have a part for each fold", allowed="hash")
+        for name in folded:
+            start, end = layout[name]
+            # One column may be more: the indicator of `FeatureFuser`.
+            if (end - start) % folds > 1:
+                raise ConfigError(
+                    "foldedBlocks",
+                    f"block {name!r} has {end - start} columns",
+                    allowed=f"a multiple of the {folds} folds, and an indicator",
+                    remedy="make as many folds as the model was tuned with, and do not reduce its vectors",
+                )
+
 
 def _json(text: str) -> dict[str, Any]:
     import json
@@ -199,7 +234,7 @@ def _json(text: str) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def _trainer(spans: list[tuple[str, int, int]], count: int, folds: int, past_only: bool) -> Any:
+def _trainer(spans: list[tuple[str, int, int, bool]], count: int, folds: int, past_only: bool) -> Any:
     """Return what a task does: one block after the other, all its folds."""
 
     def train(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -221,11 +256,12 @@ def _trainer(spans: list[tuple[str, int, int]], count: int, folds: int, past_onl
             here = np.flatnonzero(numbers == number)
             # Rows of one key keep no order of their own, so their label and fold decide.
             here = here[np.lexsort((classes[here], keys[here].astype(str)))]
-            name, start, end = spans[int(number)]
+            name, start, end, folded = spans[int(number)]
             part = columns_of(rows[here], [(start, end)])
             fitted = cross_fit(
-                part, classes[here], fold[here], count, folds, past_only=past_only, choosing=chooses[here]
-            )
+                part, classes[here], fold[here], count, folds,
+                past_only=past_only, choosing=chooses[here], folded=folded,
+            )  # fmt: skip
             models = BlockModels(name, start, end, *fitted)
             yield pa.RecordBatch.from_pydict(
                 {

@@ -12,12 +12,14 @@ from pyspark.sql import functions as F
 from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.config import Config
+from fusionspark.errors import ConfigError
 from fusionspark.fuse.auto import AutoFuser
 from fusionspark.fuse.gated import GatedFuser, GatedFuserModel
 from fusionspark.fuse.stacker import Stacker, StackerModel
 from fusionspark.mine.classify import check_labels, label_values
 from fusionspark.pipeline.context import Context
 from fusionspark.pipeline.receipt import NARROW
+from fusionspark.represent.model_source import resolve_model
 from fusionspark.tables import RunFolder
 
 CONCAT, STACK, GATED, AUTO = "concat", "stack", "gated", "auto"
@@ -123,12 +125,38 @@ def build(ctx: Context, method: str, labels: list[str], names: dict[str, str]) -
             rowsDir=ctx.run.table_path("rows_of_gated"),
             seed=seed,
         )
+    parts = _check_encoders(ctx.config) if c.EMBEDDING in names else 0
     return Stacker(
         labels=labels,
         keptBlocks=[column for column, name in names.items() if name in NARROW],
+        foldedBlocks=[c.EMBEDDING] if parts else [],
         seed=seed,
         **_folds(ctx),
     )
+
+
+def _check_encoders(config: Config) -> int:
+    """Return how many encoders the text's model holds, each tuned without one fold; 0 for one of all rows.
+
+    Raises
+    ------
+    ConfigError
+        Their folds are not those of the stack.
+    """
+    tuned = resolve_model(config.represent.model).folds()
+    if tuned is None:
+        return 0
+    fuse = config.fuse
+    theirs = {"folds": len(tuned.parts), "column": tuned.column, "seed": tuned.seed}
+    ours = {"folds": fuse.folds, "column": fold_source(config) or c.ROW_ID, "seed": config.seed}
+    if ours != theirs or fuse.fold_by == "date" or fuse.reduction != "none":
+        raise ConfigError(
+            "fuse",
+            f"has folds {ours}, fold_by {fuse.fold_by!r} and reduction {fuse.reduction!r}",
+            allowed=f"{theirs}, by a hash and without reduction, as represent.model was tuned",
+            remedy="set fuse.folds, fuse.fold_by and seed as for `fusionspark tune`, or tune anew",
+        )
+    return len(tuned.parts)
 
 
 def _folds(ctx: Context) -> dict[str, Any]:

@@ -16,12 +16,14 @@ from fusionspark.barrier_slots import run_in_barrier
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.files import Files
+from fusionspark.fuse.folds import FOLD, fold_of
 from fusionspark.mine.classify import label_values
+from fusionspark.pipeline.learnt_fusion import fold_source
 from fusionspark.pipeline.running import run
 from fusionspark.represent.model_source import resolve_model
 from fusionspark.represent.tune.rows import TARGET, TEXT
 from fusionspark.represent.tune.settings import TuneSettings
-from fusionspark.represent.tune.tuner import TuneTask, finished, run_process, target_of
+from fusionspark.represent.tune.tuner import TuneTask, finished, join_folds, run_process, target_of
 from fusionspark.run_dates import check_run_date
 from fusionspark.tables import RunFolder
 
@@ -45,10 +47,14 @@ def tune(
     lies in ``<output>/tuned/<label>-<fingerprint>``, and the path is under ``folder`` of the result. A
     tuning that was killed goes on when the same command is given again, and one that is done is not repeated.
 
+    With ``tune.cross_fit`` there is one tuning for each of ``fuse.folds``, without its rows, and the model is
+    a folder of their encoders. `fusionspark.fuse.stacker.Stacker` then has answers for the training rows that
+    no encoder knew by heart.
+
     Raises
     ------
     ConfigError
-        No text or label column; an output that is no folder on a file system of every node.
+        No text or label column; an output that is no folder on a file system of every node; folds of time.
     DataContractError
         Fewer than two classes among the training rows.
     """
@@ -59,23 +65,64 @@ def tune(
     prepared = _prepared(spark, config, run_date, say).where(
         F.col(c.LABEL).isNotNull() & (F.length(c.CLEAN_TEXT) > 0)
     )
-    chosen = config.tune.model_dump(exclude={"processes"})
+    chosen = config.tune.model_dump(exclude={"processes", "cross_fit"})
     settings = TuneSettings(model=config.represent.model, seed=config.seed, **chosen)
     target = _target(prepared, config)
     base = resolve_model(settings.model).digest()
-    fingerprint = settings.fingerprint(base, target.get("labels", []), _rows_seen(prepared))
-    folder = _local(spark, f"{config.output}/tuned/{columns.label}-{fingerprint[:12]}")
-    rows, held = f"{folder}.rows/{c.TRAIN}", f"{folder}.rows/{c.VALIDATION}"
     facts = {"label": columns.label, "run_date": run_date}
-    task = TuneTask(settings, columns.label_kind, target, rows, held, folder, fingerprint, facts)
+
+    def task_of(seen: str, folder: str | None = None) -> TuneTask:
+        fingerprint = settings.fingerprint(base, target.get("labels", []), seen)
+        folder = folder or _local(spark, f"{config.output}/tuned/{columns.label}-{fingerprint[:12]}")
+        rows, held = f"{folder}.rows/{c.TRAIN}", f"{folder}.rows/{c.VALIDATION}"
+        return TuneTask(settings, columns.label_kind, target, rows, held, folder, fingerprint, facts)
+
+    seen = _rows_seen(prepared)
+    if not config.tune.cross_fit:
+        task = task_of(seen)
+        return {**_tuned(spark, config, task, prepared, say), "folder": task.folder}
+    column, folds = _fold_source(config), config.fuse.folds
+    seen = f"{seen} in {folds} folds by {column}"
+    whole = task_of(seen)
+    found = finished(whole)
+    if found is None:
+        numbered = prepared.withColumn(FOLD, fold_of(column, folds, config.seed))
+        parts = [task_of(f"{seen} without {f}", f"{whole.folder}.parts/fold-{f}") for f in range(folds)]
+        told = []
+        for fold, part in enumerate(parts):
+            say(f"tune: encoder {fold + 1} of {folds}")
+            others = (F.col(FOLD) != fold) | (F.col(c.SPLIT) != c.TRAIN)
+            told.append(_tuned(spark, config, part, numbered.where(others), say))
+        found = join_folds(told, [part.folder for part in parts], whole, column, config.seed)
+        Files(spark).delete(f"{whole.folder}.parts")
+    return {**found, "folder": whole.folder}
+
+
+def _fold_source(config: Config) -> str:
+    """The column that the folds of a stack are a hash of."""
+    if config.fuse.fold_by == "date":
+        raise ConfigError(
+            "tune.cross_fit",
+            "is true, and fuse.fold_by is 'date': a model of the past answers for more than one fold",
+            allowed="fuse.fold_by hash or group",
+            remedy="set tune.cross_fit to false, or make folds by a hash",
+        )
+    return fold_source(config) or c.ROW_ID
+
+
+def _tuned(
+    spark: SparkSession, config: Config, task: TuneTask, rows: DataFrame, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """What the tuning of ``task`` found, after doing it where it is not done."""
     found = finished(task)
     if found is None:
+        Path(task.folder).parent.mkdir(parents=True, exist_ok=True)
         # Written again after a crash as well: the rows and their order are the same.
-        for split, path in ((c.TRAIN, rows), (c.VALIDATION, held)):
-            _write(prepared.where(F.col(c.SPLIT) == split), config.seed, path)
+        for split, path in ((c.TRAIN, task.rows), (c.VALIDATION, task.validation)):
+            _write(rows.where(F.col(c.SPLIT) == split), config.seed, path)
         found = _distributed(spark, config, task, say)
-        Files(spark).delete(f"{folder}.rows")
-    return {**found, "folder": folder}
+        Files(spark).delete(f"{task.folder}.rows")
+    return found
 
 
 def _prepared(spark: SparkSession, config: Config, run_date: str, say: Callable[[str], None]) -> DataFrame:

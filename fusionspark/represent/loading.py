@@ -16,7 +16,8 @@ from fusionspark.represent.device import Device, task_device
 from fusionspark.represent.encoders import Encoder, Usem3Encoder, load_torch_encoder
 from fusionspark.represent.engine import Counters, EmbeddingEngine
 from fusionspark.represent.int8 import load_int8_encoder
-from fusionspark.represent.model_source import USEM3, ModelSource, resolve_model, verify_digest
+from fusionspark.represent.joined_encoder import JoinedEncoder
+from fusionspark.represent.model_source import USEM3, Folds, ModelSource, resolve_model, verify_digest
 from fusionspark.represent.settings import POOLINGS, max_positions, read_settings
 from fusionspark.represent.static import distill, load_static
 from fusionspark.represent.tokenizing import Usem3Tokenizer, Vocabulary, load_vocabulary
@@ -115,6 +116,9 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
 def _load(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
     if source.kind == USEM3:
         return _load_usem3(source, settings, device)
+    folds = source.folds()
+    if folds is not None:
+        return _load_folds(source, folds, settings, device)
     if source.kind == "static" or settings.precision == "static":
         return _load_static(source, settings, device)
     folder = read_settings(source.path)
@@ -137,6 +141,20 @@ def _load(source: ModelSource, settings: EngineSettings, device: Device) -> Load
             "maxTokens", f"is {limit}", allowed=f"at most {most}, the positions of {source.spec!r}"
         )
     return LoadedModel(encoder, vocabulary, _dimension(encoder, vocabulary), folder.normalize)
+
+
+def _load_folds(source: ModelSource, folds: Folds, settings: EngineSettings, device: Device) -> LoadedModel:
+    if settings.precision == "static":
+        raise ConfigError(
+            "precision",
+            f"is 'static', and {source.spec!r} holds an encoder for each of {len(folds.parts)} folds",
+            allowed=", ".join(p for p in PRECISIONS if p not in ("static", "auto")),
+        )
+    # The digest that was promised is that of the whole folder.
+    loaded = [_load(part, replace(settings, model_digest=""), device) for part in folds.parts]
+    first = loaded[0]
+    encoder = JoinedEncoder([model.encoder for model in loaded], first.normalize)
+    return LoadedModel(encoder, first.vocabulary, sum(m.dimension for m in loaded), first.normalize)
 
 
 def _load_static(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:

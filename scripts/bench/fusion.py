@@ -3,8 +3,9 @@
     python scripts/bench/fusion.py --set clothing|weibo|phrasebank|stocknet [--folds 5] [--rows N]
                                    [--methods concat,stack,gated]
                                    [--metas logistic_regression,xgboost,voting]
-                                   [--precision float32] [--tune lora|all] [--mixing 1.0]
-                                   [--work DIR] [--data ../shared/data]
+                                   [--precision float32]
+                                   [--tune lora|all] [--cross-fit] [--mixing 1.0] [--learning-rate 0]
+                                   [--stack-folds 5] [--work DIR] [--data ../shared/data]
 
 Protocols are those stated beside the data: clothing in 5 folds of 10,000 rows (one-vs-rest macro AUC), Weibo
 2,400 rows to train and 987 to test (one split a fold), PhraseBank in 5 folds from text alone, StockNet by
@@ -13,8 +14,9 @@ what is learnt from training rows (TF-IDF, encoding), the stage fuse with each m
 training row in twenty is held out for choosing the way of a fold, which then learns from all training rows
 (``fused``); test rows are used for nothing but the figures. With --tune each fold's encoder is first adapted
 to the label of its training rows, as `fusionspark tune` does; the rows that choose the method also choose the
-epoch, and as the only ones that the encoder has not learnt from they stay apart to the end. With --work what
-was encoded, and folds that are done, stay there for the next call.
+epoch, and as the only ones that the encoder has not learnt from they stay apart to the end. With --cross-fit
+there is an encoder for each fold of the stack, tuned without its rows, as with ``tune.cross_fit``. With
+--work what was encoded, and folds that are done, stay there for the next call.
 
 The last line is one JSON object. Ends with 1 where a floor is missed.
 """
@@ -45,6 +47,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPAT
 from fusionspark import columns as c  # noqa: E402
 from fusionspark.config import Config  # noqa: E402
 from fusionspark.config_file import load  # noqa: E402
+from fusionspark.fuse.folds import FOLD, fold_of  # noqa: E402
 from fusionspark.mine import classify  # noqa: E402
 from fusionspark.mine.algorithms import Hyperparameters  # noqa: E402
 from fusionspark.pipeline import learnt_fusion, receipt  # noqa: E402
@@ -55,7 +58,7 @@ from fusionspark.pipeline.running import run  # noqa: E402
 from fusionspark.prepare.stages import drop_scratch, feature_pipeline  # noqa: E402
 from fusionspark.report.metrics import evaluate  # noqa: E402
 from fusionspark.represent.tune.settings import TuneSettings  # noqa: E402
-from fusionspark.represent.tune.tuner import tune_encoder  # noqa: E402
+from fusionspark.represent.tune.tuner import TuneTask, finished, join_folds, tune_encoder  # noqa: E402
 from fusionspark.session import open_session  # noqa: E402
 from fusionspark.tables import RunFolder, ordered_for_fit  # noqa: E402
 
@@ -161,12 +164,31 @@ def take_over(run: RunFolder, folder: RunFolder, table: str) -> None:
 
 
 def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:
-    """The folder of the encoder adapted to the training rows of one fold."""
-    rows = prepared.where(F.col(c.SPLIT) != c.TEST).select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT)
+    """The folder of the encoder, or of one for each fold of the stack, tuned to the training rows."""
+    number = fold_of(c.ROW_ID, config.fuse.folds, config.seed).alias(FOLD)
+    rows = prepared.where(F.col(c.SPLIT) != c.TEST).select(c.ROW_ID, c.SPLIT, c.LABEL, c.CLEAN_TEXT, number)
     table = rows.dropna().orderBy(F.xxhash64(c.ROW_ID), c.ROW_ID).toPandas()
-    learnt, held = (table[table[c.SPLIT] == split] for split in (c.TRAIN, c.VALIDATION))
-    how = config.tune.model_dump(exclude={"processes", "method"})
+    how = config.tune.model_dump(exclude={"processes", "method", "cross_fit"})
     settings = TuneSettings(model=config.represent.model, seed=config.seed, method=method, **how)
+    if not config.tune.cross_fit:
+        tuned_on(table, folder, settings)
+        return folder
+    parts = {f"{folder}-without-{f}": table[table[FOLD] != f] for f in range(config.fuse.folds)}
+    validation = table[table[c.SPLIT] == c.VALIDATION]
+    told = [
+        tuned_on(pd.concat([rest[rest[c.SPLIT] == c.TRAIN], validation]), name, settings)
+        for name, rest in parts.items()
+    ]
+    fingerprint = " ".join(part["fingerprint"] for part in told)
+    whole = TuneTask(settings, "classes", {}, "", "", folder, fingerprint, {})
+    if finished(whole) is None:
+        join_folds(told, list(parts), whole, c.ROW_ID, config.seed)
+    return folder
+
+
+def tuned_on(table: pd.DataFrame, folder: str, settings: TuneSettings) -> dict[str, Any]:
+    """Tune one encoder to the training rows of ``table``; returns what ``tuned.json`` says."""
+    learnt, held = (table[table[c.SPLIT] == split] for split in (c.TRAIN, c.VALIDATION))
     facts = tune_encoder(
         learnt[c.CLEAN_TEXT].tolist(),
         learnt[c.LABEL].tolist(),
@@ -179,7 +201,7 @@ def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:
     say(
         "tuned:", json.dumps({name: facts[name] for name in ("epochs", "rows", "steps", "seconds", "scores")})
     )
-    return folder
+    return facts
 
 
 def with_method(ctx: Context, method: str) -> Context:
@@ -264,6 +286,9 @@ def main() -> int:
     parser.add_argument("--precision", default="float32", help="of the encoder: represent.precision")
     parser.add_argument("--tune", choices=["lora", "all"])
     parser.add_argument("--mixing", type=float, default=1.0, help="tune.mixing")
+    parser.add_argument("--cross-fit", action="store_true", help="tune.cross_fit")
+    parser.add_argument("--learning-rate", type=float, default=0.0, help="tune.learning_rate")
+    parser.add_argument("--stack-folds", type=int, default=5, help="fuse.folds")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args()
@@ -271,7 +296,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        settings = [f"represent.precision={options.precision}", f"tune.mixing={options.mixing}"]
+        settings = [
+            f"represent.precision={options.precision}",
+            f"tune.mixing={options.mixing}",
+            f"tune.cross_fit={str(options.cross_fit).lower()}",
+            f"tune.learning_rate={options.learning_rate}",
+            f"fuse.folds={options.stack_folds}",
+        ]
         config = configured(options.name, options.data, work, options.rows, settings)
         spark = open_session("fusionspark-bench-fusion", config.spark)
         run(spark, config, DATE, last="represent", say=say)
@@ -282,8 +313,9 @@ def main() -> int:
         prepared = base_run.read(c.PREPARED).drop(*made).persist()
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
-            way = [f"{options.tune}-{options.mixing:g}" if options.tune else "frozen"]
-            done = work / f"fold-{number}-{'-'.join([*methods, *metas, *way])}.json"
+            way = f"{options.tune}-{options.mixing:g}" if options.tune else "frozen"
+            way += f"-{options.learning_rate:g}-{options.stack_folds}" + "-cross" * options.cross_fit
+            done = work / f"fold-{number}-{'-'.join([*methods, *metas, way])}.json"
             if done.exists():
                 fold = json.loads(done.read_text())
             else:
@@ -305,7 +337,8 @@ def main() -> int:
         "folds": len(folds),
         "encoder": config.represent.model if options.tune is None else f"tuned ({options.tune})",
         "precision": options.precision,
-        "mixing": options.mixing,
+        "tune": config.tune.model_dump(include={"cross_fit", "learning_rate", "mixing"}),
+        "stack_folds": options.stack_folds,
         "seconds_represent": facts["represent"]["seconds"],
         "tfidf": TFIDF,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -116,6 +116,50 @@ def test_rows_that_an_encoder_has_not_seen_choose_the_penalty_and_are_not_learnt
     )
 
 
+def test_a_part_that_knows_the_other_folds_by_heart_tells_nothing_of_its_own():
+    random = np.random.default_rng(6)
+    labels, folds = random.integers(0, 2, 900), np.arange(900) % 3
+    fresh = np.arange(900) >= 600
+    signs = 2 * labels[:, None] - 1
+    parts = []
+    for part in range(3):
+        vectors = random.normal(size=(900, 8))
+        vectors[:, :1] += 0.7 * signs
+        by_heart = ~fresh & (folds != part)
+        vectors[by_heart, :1] += 3 * signs[by_heart]
+        parts.append(vectors)
+    block = np.hstack(parts)
+    given, classes, seen = block[~fresh], labels[~fresh], folds[~fresh]
+
+    def accuracies(folded):
+        found = cross_fit(given, classes, seen, 2, 3, past_only=False, folded=folded)
+        assert found[1].shape == (3, 2, 24)
+        hits = BlockModels("text", 0, 24, *found).log_probabilities(block, folds).argmax(1) == labels
+        return hits[~fresh].mean(), hits[fresh].mean()
+
+    deceived, honest = accuracies(folded=False), accuracies(folded=True)
+    assert deceived[0] > 0.99, "all parts together know every training row"
+    # Standard errors of the two figures are .018 and .025.
+    assert abs(honest[0] - honest[1]) < 0.09
+    assert 0.65 < honest[1] < 0.85, "what is in the text of new rows"
+
+
+def test_each_model_reads_its_own_part_and_validation_rows_stay_apart():
+    random = np.random.default_rng(7)
+    labels, folds = random.integers(0, 3, 300), np.arange(300) % 4
+    # Four parts of five columns, and one that all models read.
+    vectors, choosing = random.normal(size=(300, 21)) + labels[:, None], np.arange(300) < 60
+    options = {"past_only": False, "folded": True, "choosing": choosing}
+    penalty, weights, _ = cross_fit(sparse.csr_matrix(vectors), labels, folds, 3, 4, **options)
+    for fold in range(4):
+        others = np.arange(21) < 20
+        others[fold * 5 : fold * 5 + 5] = False
+        assert not weights[fold][:, others].any() and weights[fold][:, ~others].all()
+    changed = np.where(choosing, (labels + 1) % 3, labels)
+    again = cross_fit(sparse.csr_matrix(vectors), changed, folds, 3, 4, **options)
+    assert again[0] != penalty or np.array_equal(again[1], weights)
+
+
 def test_in_time_only_the_past_answers():
     vectors, labels = planted("text", 200)
     folds = np.arange(200) // 50
@@ -174,6 +218,12 @@ def test_bad_input_is_named(spark, rows):
         Stacker(keptBlocks=["picture"]).fit(rows)
     with pytest.raises(ConfigError, match="foldBy"):
         Stacker(foldBy="moon").fit(rows)
+    with pytest.raises(ConfigError, match="foldedBlocks: no block 'picture'"):
+        Stacker(foldedBlocks=["picture"]).fit(rows)
+    with pytest.raises(ConfigError, match=r"block 'text' has 7 columns\. Allowed: a multiple of the 5 folds"):
+        Stacker(foldedBlocks=["text"], numFolds=5).fit(rows)
+    with pytest.raises(ConfigError, match="foldBy: is 'time', and blocks have a part for each fold"):
+        Stacker(foldedBlocks=["text"], numFolds=7, foldBy="time", foldCol="day").fit(rows)
 
 
 def test_a_class_with_fewer_rows_than_folds_and_labels_unseen_are_no_trouble(rows):

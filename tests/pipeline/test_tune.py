@@ -80,3 +80,79 @@ def test_a_tuning_needs_texts_with_a_label(spark: SparkSession, tmp_path: Path, 
         columns = whole.columns.model_copy(update={name: None})
         with pytest.raises(ConfigError, match=rf"columns\.{name}: is not set"):
             pipeline.tune(spark, whole.model_copy(update={"columns": columns}), "2026-01-01")
+
+
+def test_folds_of_time_have_no_encoders_of_their_own(
+    spark: SparkSession, rows: Path, tiny_bert: Path
+) -> None:
+    from fusionspark import pipeline
+
+    chosen = config(rows, tiny_bert, cross_fit=True, max_steps=1)
+    dated = chosen.model_copy(update={"fuse": chosen.fuse.model_copy(update={"fold_by": "date"})})
+    with pytest.raises(ConfigError, match=r"tune\.cross_fit: is true, and fuse\.fold_by is 'date'"):
+        pipeline.tune(spark, dated, "2026-01-01", say=lambda line: None)
+
+
+@pytest.mark.slow
+def test_an_encoder_for_each_fold_and_a_stack_that_hears_of_each_row_from_the_one_that_has_not_seen_it(
+    spark: SparkSession, tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fusionspark import pipeline
+    from fusionspark.represent.model_source import resolve_model
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(pipeline.__file__).parents[2]))
+    # Labels that say nothing of the texts: what an encoder knows of them it knows by heart.
+    rng = np.random.default_rng(3)
+    texts = [" ".join(rng.choice([*FILLERS, "cat", "dog", "red", "blue"], size=8)) for _ in range(240)]
+    table = [(i, text, ("cat", "dog")[int(rng.integers(2))]) for i, text in enumerate(texts)]
+    spark.createDataFrame(table, "id int, body string, animal string").write.parquet(
+        str(tmp_path / "rows.parquet")
+    )
+    base = config(tmp_path, tiny_bert, cross_fit=True, epochs=40, patience=40, learning_rate=0.005)
+    fuse = base.fuse.model_copy(update={"method": "stack", "folds": 2})
+    # Without validation rows the last weights are the result, which know most by heart.
+    split = base.split.model_copy(update={"validation": 0.0, "test": 0.3})
+    chosen = base.model_copy(update={"fuse": fuse, "split": split})
+    lines: list[str] = []
+    tuned = pipeline.tune(spark, chosen, "2026-01-01", say=lines.append)
+    assert pipeline.tune(spark, chosen, "2026-01-01", say=lines.append) == tuned
+    assert [line for line in lines if line.startswith("tune: encoder")] == [
+        "tune: encoder 1 of 2",
+        "tune: encoder 2 of 2",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out" / "tuned").iterdir()) == [
+        Path(tuned["folder"]).name
+    ]
+    folds = resolve_model(tuned["folder"]).folds()
+    assert folds is not None and (len(folds.parts), folds.column, folds.seed) == (2, "row_id", 42)
+    prepared = spark.read.parquet(f"{tmp_path}/out/runs/2026-01-01/attempts/1/prepared")
+    train = prepared.where("split = 'train'").count()
+    assert sum(part["rows"] for part in tuned["parts"]) == train, "each row is seen by one of two"
+
+    represent = chosen.represent.model_copy(update={"model": tuned["folder"]})
+    applied = chosen.model_copy(update={"represent": represent})
+    pipeline.run(spark, applied, "2026-01-02", last="fuse", say=lambda line: None)
+    rows = answered(spark, tmp_path / "out" / "runs" / "2026-01-02" / "attempts" / "1")
+    seen, new = (rows[rows.split == split] for split in ("train", "test"))
+    # Nothing can be known, so nothing is: .5 within three standard errors (.04 and .07).
+    assert abs(seen.hit.mean() - 0.5) < 0.12
+    assert abs(new.hit.mean() - 0.5) < 0.22
+
+    other = applied.model_copy(update={"fuse": fuse.model_copy(update={"folds": 3})})
+    with pytest.raises(ConfigError, match=r"fuse: has folds \{'folds': 3.*Allowed: \{'folds': 2"):
+        pipeline.run(spark, other, "2026-01-03", last="fuse", say=lambda line: None)
+
+
+def answered(spark: SparkSession, attempt: Path) -> Any:
+    """split, and whether the text's model of the stack is right."""
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import functions as F
+
+    from fusionspark.fuse.block_layout import layout_of
+
+    features = spark.read.parquet(str(attempt / "features"))
+    start, end = layout_of(features, "features")["embedding says"]
+    assert end - start == 2
+    said = vector_to_array("features")
+    hit = F.when(said[start + 1] > said[start], "dog").otherwise("cat") == F.col("label")
+    return features.select("split", hit.cast("int").alias("hit")).toPandas()

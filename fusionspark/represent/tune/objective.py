@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from fusionspark.represent.tune.network import TunableEncoder
 
+#: What scores are divided by where validation rows judge them (temperature scaling: Guo et al. 2017, "On
+#: calibration of modern neural networks"). An encoder grows too sure of itself long before its vectors get
+#: worse, and later models have a penalty of their own against that.
+TEMPERATURES = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 #: Texts whose untouched vectors the head is fitted to.
 HEAD_ROWS = 1500
 
@@ -29,6 +33,8 @@ class Classes:
     """Cross-entropy over ``labels``; a text of another label teaches nothing."""
 
     labels: Sequence[str]
+
+    tries = len(TEMPERATURES)
 
     @property
     def outputs(self) -> int:
@@ -45,6 +51,10 @@ class Classes:
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(scores, targets, reduction="sum", ignore_index=-100)
+
+    def losses(self, scores: torch.Tensor, targets: torch.Tensor) -> list[float]:
+        """The same at each of `TEMPERATURES`."""
+        return [float(self.loss(scores / temperature, targets)) for temperature in TEMPERATURES]
 
     def fit_head(self, vectors: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights and biases of a logistic regression."""
@@ -76,6 +86,7 @@ class Number:
     deviation: float
 
     outputs = 1
+    tries = 1
 
     def targets(self, values: Sequence[str]) -> np.ndarray:
         """Standardised numbers."""
@@ -84,6 +95,10 @@ class Number:
     def loss(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Sum over the texts."""
         return (scores[:, 0] - targets).square().sum()
+
+    def losses(self, scores: torch.Tensor, targets: torch.Tensor) -> list[float]:
+        """The same, alone."""
+        return [float(self.loss(scores, targets))]
 
     def fit_head(self, vectors: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights and bias of a ridge regression."""

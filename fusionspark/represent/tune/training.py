@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fusionspark.represent.model_source import resolve_model
 from fusionspark.represent.tune.checkpoint import Checkpoint, Progress
 from fusionspark.represent.tune.network import TunableEncoder
@@ -283,10 +285,13 @@ class Trainer:
         return [float(value) for value in flat]
 
     def _score(self) -> float | None:
-        """Mean loss of the validation rows, each process a share of them; None without any."""
+        """Least mean loss of the validation rows, each process a share of them; None without any.
+
+        Least over what `objective` tries: for classes, over temperatures of the scores.
+        """
         import torch
 
-        total, rows = 0.0, 0
+        totals, rows = np.zeros(self.objective.tries), 0
         self.encoder.train(False)
         with torch.inference_mode():
             for texts, values in batches(self.validation, 32, 0, 0, self.encoder.lengths):
@@ -294,7 +299,7 @@ class Trainer:
                 if not mine:
                     continue
                 targets = torch.from_numpy(self.objective.targets(own)).to(self.encoder.device)
-                total += float(self.objective.loss(self.encoder.scores(mine, self.dtype), targets))
+                totals += self.objective.losses(self.encoder.scores(mine, self.dtype), targets)
                 rows += len(mine)
-        total, count = self._sum([total, float(rows)])
-        return total / count if count else None
+        *losses, count = self._sum([*totals, float(rows)])
+        return min(losses) / count if count else None

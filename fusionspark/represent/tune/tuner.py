@@ -16,7 +16,7 @@ import numpy as np
 
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.represent.device import task_device
-from fusionspark.represent.model_source import TUNED, ModelSource, model_files, resolve_model
+from fusionspark.represent.model_source import FOLDS, TUNED, ModelSource, model_files, resolve_model
 from fusionspark.represent.tune.objective import Objective, objective_of
 from fusionspark.represent.tune.rows import ListRows, ParquetRows, Rows
 from fusionspark.represent.tune.settings import TuneSettings
@@ -169,6 +169,58 @@ def finished(task: TuneTask) -> dict[str, Any] | None:
         allowed="a folder that does not exist yet, or the same tuning's",
         remedy="name another folder, or remove this one",
     )
+
+
+def join_folds(
+    parts: Sequence[dict[str, Any]], folders: Sequence[str], task: TuneTask, column: str, seed: int
+) -> dict[str, Any]:
+    """Make one model folder of encoders that were tuned without the rows of one fold each.
+
+    Parameters
+    ----------
+    parts : sequence of dict
+        What the tuning without fold 0, 1, ... returned.
+    folders : sequence of str
+        Their folders, which are copied.
+    task : TuneTask
+        Of the whole: its folder, fingerprint and facts.
+    column, seed : str, int
+        What the folds are a hash of; see `fusionspark.fuse.folds.fold_of`.
+
+    Returns
+    -------
+    dict
+        The content of ``tuned.json``: what the parts agree on, their steps and seconds together, means of
+        their scores, and ``parts`` with the figures of each.
+    """
+    draft = Path(f"{task.folder}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    names = [f"fold-{number}" for number in range(len(folders))]
+    for name, folder in zip(names, folders, strict=True):
+        shutil.copytree(folder, draft / name)
+    told = {"folders": names, "column": column, "seed": seed}
+    (draft / FOLDS).write_text(json.dumps(told), encoding="utf-8")
+    shared = {key: value for key, value in parts[0].items() if all(part.get(key) == value for part in parts)}
+    facts = {
+        **shared,
+        "digest": ModelSource(str(draft), "folds", draft).digest(),
+        # Every row is seen by all but one.
+        "rows": sum(part["rows"] for part in parts) // (len(parts) - 1),
+        "steps": sum(part["steps"] for part in parts),
+        "seconds": round(sum(part["seconds"] for part in parts), 1),
+        "scores": {
+            name: None if value is None else float(np.mean([part["scores"][name] for part in parts]))
+            for name, value in parts[0]["scores"].items()
+            if name != "best_step"
+        },
+        "parts": [{key: part[key] for key in ("rows", "steps", "epochs", "scores")} for part in parts],
+        **task.facts,
+        "fingerprint": task.fingerprint,
+    }
+    (draft / TUNED).write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+    draft.rename(task.folder)
+    return facts
 
 
 def _tune(
