@@ -76,7 +76,7 @@ smoke: $(VENV)/.dev ## The smoke tests on the other Spark lines
 	@for line in $(SMOKE_LINES); do scripts/smoke.sh $$line $(PYTEST) || exit; done
 
 cluster-test: install data ## Every verb on a standalone cluster equals the same in local mode
-	@scripts/cluster_test.sh
+	@scripts/cluster_test.sh $(VERBS)
 
 package: install ## Wheel, environment and model as files for --archives, in dist/
 	@PYTHON=$(VENV)/bin/python scripts/package.sh

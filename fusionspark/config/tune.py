@@ -20,7 +20,7 @@ class Tune(Section):
     max_tokens: int = Field(128, ge=0)
     max_steps: int = Field(0, ge=0)
     max_minutes: float = Field(0.0, ge=0)
-    patience: int = Field(1, ge=1)
+    patience: int = Field(2, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     cross_fit: bool = False
     mixing: float = Field(1.0, gt=0, le=1)

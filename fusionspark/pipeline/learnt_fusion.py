@@ -125,18 +125,18 @@ def build(ctx: Context, method: str, labels: list[str], names: dict[str, str]) -
             rowsDir=ctx.run.table_path("rows_of_gated"),
             seed=seed,
         )
-    parts = _check_encoders(ctx.config) if c.EMBEDDING in names else 0
+    folded = c.EMBEDDING in names and _tuned_by_fold(ctx.config)
     return Stacker(
         labels=labels,
         keptBlocks=[column for column, name in names.items() if name in NARROW],
-        foldedBlocks=[c.EMBEDDING] if parts else [],
+        foldedBlocks=[c.EMBEDDING] if folded else [],
         seed=seed,
         **_folds(ctx),
     )
 
 
-def _check_encoders(config: Config) -> int:
-    """Return how many encoders the text's model holds, each tuned without one fold; 0 for one of all rows.
+def _tuned_by_fold(config: Config) -> bool:
+    """Return whether the text's model holds an encoder for each fold, tuned without its rows.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def _check_encoders(config: Config) -> int:
     """
     tuned = resolve_model(config.represent.model).folds()
     if tuned is None:
-        return 0
+        return False
     fuse = config.fuse
     theirs = {"folds": len(tuned.parts), "column": tuned.column, "seed": tuned.seed}
     ours = {"folds": fuse.folds, "column": fold_source(config) or c.ROW_ID, "seed": config.seed}
@@ -156,7 +156,7 @@ def _check_encoders(config: Config) -> int:
             allowed=f"{theirs}, by a hash and without reduction, as represent.model was tuned",
             remedy="set fuse.folds, fuse.fold_by and seed as for `fusionspark tune`, or tune anew",
         )
-    return len(tuned.parts)
+    return True
 
 
 def _folds(ctx: Context) -> dict[str, Any]:

@@ -122,8 +122,11 @@ def _work(
     found: dict[str, Any] = in_a_task(spark, lambda: measure(engine, sample, config.plan.seconds))
     model = resolve_model(settings.model)
     tokens = found["tokens_per_text"] * fresh
-    network = read_settings(model.path).config if model.kind == "folder" else {}
-    gpu = on_gpu(tokens, flops_per_token(network, found["tokens_per_text"]), config.plan)
+    folds = model.folds()
+    first, encoders = (folds.parts[0], len(folds.parts)) if folds else (model, 1)
+    network = read_settings(first.path).config if first.kind == "folder" else {}
+    flops = flops_per_token(network, found["tokens_per_text"])
+    gpu = on_gpu(tokens, flops and encoders * flops, config.plan)
     model_bytes = sum(file.stat().st_size for file in model.path.rglob("*") if file.is_file())
     # Strings of a window, and its vectors in float32 twice: computed and handed over.
     window = min(settings.window, settings.rows_per_task) * (found["bytes_per_text"] + 8 * found["dimension"])

@@ -54,7 +54,8 @@ def tune(
     Raises
     ------
     ConfigError
-        No text or label column; an output that is no folder on a file system of every node; folds of time.
+        No text or label column; an output that is no folder on a file system of every node; folds of
+        time, or a number, with ``tune.cross_fit``.
     DataContractError
         Fewer than two classes among the training rows.
     """
@@ -62,6 +63,7 @@ def tune(
     for name, value in (("columns.text", columns.text), ("columns.label", columns.label)):
         if not value:
             raise ConfigError(name, "is not set, and a model is tuned on texts with a label", remedy="set it")
+    column = _fold_source(config) if config.tune.cross_fit else None
     prepared = _prepared(spark, config, run_date, say).where(
         F.col(c.LABEL).isNotNull() & (F.length(c.CLEAN_TEXT) > 0)
     )
@@ -78,10 +80,10 @@ def tune(
         return TuneTask(settings, columns.label_kind, target, rows, held, folder, fingerprint, facts)
 
     seen = _rows_seen(prepared)
-    if not config.tune.cross_fit:
+    if column is None:
         task = task_of(seen)
         return {**_tuned(spark, config, task, prepared, say), "folder": task.folder}
-    column, folds = _fold_source(config), config.fuse.folds
+    folds = config.fuse.folds
     seen = f"{seen} in {folds} folds by {column}"
     whole = task_of(seen)
     found = finished(whole)
@@ -99,7 +101,14 @@ def tune(
 
 
 def _fold_source(config: Config) -> str:
-    """The column that the folds of a stack are a hash of."""
+    """The column that the folds of a stack are a hash of; a ConfigError where no stack could use them."""
+    if config.columns.number:
+        raise ConfigError(
+            "tune.cross_fit",
+            "is true, and the label is a number, which fuse.method stack does not take",
+            allowed="columns.label_kind classes",
+            remedy="set tune.cross_fit to false",
+        )
     if config.fuse.fold_by == "date":
         raise ConfigError(
             "tune.cross_fit",

@@ -81,7 +81,6 @@ class PackedBert:
         self.eps = float(config.get("layer_norm_eps", 1e-12))
         self.approximate = _ACTIVATIONS[config.get("hidden_act", "gelu")]
         self.first = int(config.get("pad_token_id") or 0) + 1 if FAMILIES[config["model_type"]] else 0
-        self._kept: torch.Tensor | None = None
         self.words = get("embeddings.word_embeddings.weight", of=sums)
         # Every token is of type 0, so its vector joins the positions once and for all.
         self.positions = (
@@ -125,32 +124,16 @@ class PackedBert:
         attend = self._attention(batch)
         # Written over in every layer: fresh pages of this size cost a CPU as much as the GELU itself.
         rows, inner_width = len(hidden), self.layers[0][3][0].shape[0]
-        scratch = self._scratch(rows * (max(inner_width, 3 * self.width) + self.width))
-        narrow, wide = scratch[: rows * self.width].view(rows, -1), scratch[rows * self.width :]
-        triple = wide[: rows * 3 * self.width].view(rows, -1)
-        inner = wide[: rows * inner_width].view(rows, -1)
+        scratch = torch.empty(rows * max(inner_width, 3 * self.width), dtype=self.dtype, device=self.device)
+        triple = scratch[: rows * 3 * self.width].view(rows, -1)
+        inner = scratch[: rows * inner_width].view(rows, -1)
+        narrow = torch.empty((rows, self.width), dtype=self.dtype, device=self.device)
         for qkv, out, norm1, up, down, norm2 in self.layers:
             mixed = attend(_linear(hidden.to(self.dtype), *qkv, triple))
             hidden = layer_norm(hidden.add_(_linear(mixed, *out, narrow)), shape, *norm1, self.eps)
             torch.ops.aten.gelu_(_linear(hidden.to(self.dtype), *up, inner), approximate=self.approximate)
             hidden = layer_norm(hidden.add_(_linear(inner, *down, narrow)), shape, *norm2, self.eps)
         return hidden[:real]
-
-    def _scratch(self, size: int) -> torch.Tensor:
-        """Memory for ``size`` values, whatever is in it.
-
-        A CPU keeps it from batch to batch: blocks of ever new sizes break up the heap, which then grows with
-        the number of batches. A GPU, whose batches overlap, has an allocator for that.
-        """
-        import torch
-
-        if self.device.type != "cpu":
-            return torch.empty(size, dtype=self.dtype, device=self.device)
-        if self._kept is None or len(self._kept) < size:
-            # The old one goes first.
-            self._kept = None
-            self._kept = torch.empty(size, dtype=self.dtype)
-        return self._kept[:size]
 
     def _attention(self, batch: TokenBatch) -> Callable[[torch.Tensor], torch.Tensor]:
         """Function from (tokens, 3 * width) to (tokens, width), for the texts of ``batch``."""

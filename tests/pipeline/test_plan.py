@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_an_estimate_is_kept_held_against_the_budget_and_compared_with_the_run(s
     assert later["from_run"] == DATE
     assert (later["stored_share"], later["to_encode"], later["tokens"]) == (1.0, 0, 0), "all were encoded"
     assert found["stored_share"] == 0.0
+
+
+def test_encoders_of_folds_take_a_gpu_as_many_times_as_long(spark, tmp_path, tiny_bert):
+    source, folds = reviews(spark, tmp_path / "in"), tmp_path / "folds"
+    names = [shutil.copytree(tiny_bert, folds / name).name for name in ("fold-0", "fold-1")]
+    (folds / "folds.json").write_text(json.dumps({"folders": names, "column": "row_id", "seed": 42}))
+    one, two = (
+        pipeline.plan(
+            spark, settings(source, tmp_path / "out", model, plan={"gpu": "T4", "seconds": 0.2}), DATE
+        )
+        for model in (tiny_bert, folds)
+    )
+    assert one["tokens"] == two["tokens"] > 0
+    assert two["on_gpu"]["hours"] == pytest.approx(2 * one["on_gpu"]["hours"])
 
 
 def test_without_text_there_is_nothing_to_encode(spark, tmp_path, tiny_bert):

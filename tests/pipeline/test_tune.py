@@ -82,15 +82,19 @@ def test_a_tuning_needs_texts_with_a_label(spark: SparkSession, tmp_path: Path, 
             pipeline.tune(spark, whole.model_copy(update={"columns": columns}), "2026-01-01")
 
 
-def test_folds_of_time_have_no_encoders_of_their_own(
-    spark: SparkSession, rows: Path, tiny_bert: Path
+def test_only_folds_of_a_stack_have_encoders_of_their_own(
+    spark: SparkSession, tmp_path: Path, tiny_bert: Path
 ) -> None:
     from fusionspark import pipeline
 
-    chosen = config(rows, tiny_bert, cross_fit=True, max_steps=1)
+    # Refused before anything is read: there are no rows.
+    chosen = config(tmp_path, tiny_bert, cross_fit=True, max_steps=1)
     dated = chosen.model_copy(update={"fuse": chosen.fuse.model_copy(update={"fold_by": "date"})})
     with pytest.raises(ConfigError, match=r"tune\.cross_fit: is true, and fuse\.fold_by is 'date'"):
         pipeline.tune(spark, dated, "2026-01-01", say=lambda line: None)
+    columns = chosen.columns.model_copy(update={"label_kind": "number"})
+    with pytest.raises(ConfigError, match=r"tune\.cross_fit: is true, and the label is a number"):
+        pipeline.tune(spark, chosen.model_copy(update={"columns": columns}), "2026-01-01")
 
 
 @pytest.mark.slow

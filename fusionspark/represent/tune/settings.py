@@ -63,7 +63,7 @@ class TuneSettings:
     max_tokens: int = 128
     max_steps: int = 0
     max_minutes: float = 0.0
-    patience: int = 1
+    patience: int = 2
     precision: str = "auto"
     mixing: float = 1.0
     checkpoint_steps: int = 50
