@@ -102,6 +102,7 @@ def test_an_encoder_for_each_fold_and_a_stack_that_hears_of_each_row_from_the_on
     spark: SparkSession, tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fusionspark import pipeline
+    from fusionspark.fuse.stacker import StackerModel
     from fusionspark.represent.model_source import resolve_model
 
     monkeypatch.setenv("PYTHONPATH", str(Path(pipeline.__file__).parents[2]))
@@ -136,8 +137,17 @@ def test_an_encoder_for_each_fold_and_a_stack_that_hears_of_each_row_from_the_on
     represent = chosen.represent.model_copy(update={"model": tuned["folder"]})
     applied = chosen.model_copy(update={"represent": represent})
     pipeline.run(spark, applied, "2026-01-02", last="fuse", say=lambda line: None)
-    rows = answered(spark, tmp_path / "out" / "runs" / "2026-01-02" / "attempts" / "1")
+    attempt = tmp_path / "out" / "runs" / "2026-01-02" / "attempts" / "1"
+    rows = answered(spark, attempt)
     seen, new = (rows[rows.split == split] for split in ("train", "test"))
+    (block,) = (
+        found
+        for found in StackerModel.load(f"{attempt}/models/fuse_learnt").blocks
+        if found.block == "embedding"
+    )
+    width = (block.end - block.start) // 2
+    assert block.weights[0][:, :width].any() and block.weights[1][:, width : 2 * width].any()
+    assert not block.weights[0][:, width : 2 * width].any() and not block.weights[1][:, :width].any()
     # Nothing can be known, so nothing is: .5 within three standard errors (.04 and .07).
     assert abs(seen.hit.mean() - 0.5) < 0.12
     assert abs(new.hit.mean() - 0.5) < 0.22
