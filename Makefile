@@ -14,6 +14,8 @@ PYTEST ?=
 # Test files that run side by side, each with a Spark of its own (2 GB of memory a process).
 JOBS ?= 2
 SMOKE_LINES ?= 3.5 4.3
+# Verbs of the cluster test; empty: all.
+VERBS ?=
 
 export VENV JOBS
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fusionspark.represent.batching import TokenBatch
 from fusionspark.represent.encoders import Encoder, FloatMatrix
+from fusionspark.represent.quality import unit_rows
 
 
 class JoinedEncoder:
@@ -37,7 +38,7 @@ class JoinedEncoder:
 
         def wait() -> FloatMatrix:
             parts = [part() for part in waits]
-            return np.hstack([_unit(part) for part in parts] if self.normalize else parts)
+            return np.hstack([unit_rows(part) for part in parts] if self.normalize else parts)
 
         return wait
 
@@ -49,9 +50,3 @@ def _start(encoder: Encoder, batch: TokenBatch) -> Callable[[], FloatMatrix]:
         return waiting
     vectors = encoder.encode(batch)
     return lambda: vectors
-
-
-def _unit(vectors: FloatMatrix) -> FloatMatrix:
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    unit: FloatMatrix = vectors / np.maximum(norms, 1e-12)[:, None]
-    return unit

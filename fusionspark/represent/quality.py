@@ -67,7 +67,7 @@ def compare(reference: FloatMatrix, candidate: FloatMatrix, *, same_space: bool 
         Fewer than two texts have a vector in both.
     """
     both = np.isfinite(reference).all(axis=1) & np.isfinite(candidate).all(axis=1)
-    a, b = _unit(reference[both]), _unit(candidate[both])
+    a, b = unit_rows(reference[both]), unit_rows(candidate[both])
     if len(a) < 2:
         raise ConfigError("quality sample", f"has {len(a)} texts with a vector", allowed="2 or more")
     mean = low = None
@@ -100,7 +100,8 @@ def require(precision: str, report: QualityReport, floors: QualityFloors) -> Non
         )
 
 
-def _unit(matrix: FloatMatrix) -> FloatMatrix:
+def unit_rows(matrix: FloatMatrix) -> FloatMatrix:
+    """The rows of ``matrix`` at unit length; a row of zeros stays one."""
     return np.asarray(matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12))
 
 
