@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fusionspark.fuse.folds import NEW
 from fusionspark.fuse.softmax import PENALTIES, USUAL, Softmax, fit_softmax, log_loss
 from fusionspark.fuse.vector_rows import columns_of
 
@@ -39,11 +40,16 @@ class BlockModels:
     bias: npt.NDArray[np.float32]
 
     def log_probabilities(self, rows: Any, folds: Ints) -> npt.NDArray[np.float64]:
-        """Log-probabilities of each row by the model of its fold; ``rows`` is the block's slice."""
+        """Log-probabilities of each row; ``rows`` is the block's slice.
+
+        Those of the model of its fold; of a row of the fold `NEW` those of the mean of what all models say.
+        """
         logs = np.zeros((rows.shape[0], self.bias.shape[1]))
         for fold in np.unique(folds):
             here = folds == fold
-            logs[here] = Softmax(self.weights[fold], self.bias[fold]).log_probabilities(rows[here])
+            asked = range(len(self.bias)) if fold == NEW else [fold]
+            said = [Softmax(self.weights[f], self.bias[f]).log_probabilities(rows[here]) for f in asked]
+            logs[here] = np.logaddexp.reduce(said) - np.log(len(said))
         return logs
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,16 +57,16 @@ class BlockModels:
         return {
             **{name: getattr(self, name) for name in ("block", "start", "end", "penalty")},
             "shape": list(self.weights.shape),
-            "weights": _packed(self.weights),
-            "bias": _packed(self.bias),
+            "weights": packed(self.weights),
+            "bias": packed(self.bias),
         }
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> BlockModels:
         """Build the models from `to_dict`'s values."""
         models, classes, width = value["shape"]
-        weights = _unpacked(value["weights"]).reshape(models, classes, width)
-        bias = _unpacked(value["bias"]).reshape(models, classes)
+        weights = unpacked(value["weights"], np.float32).reshape(models, classes, width)
+        bias = unpacked(value["bias"], np.float32).reshape(models, classes)
         return cls(value["block"], value["start"], value["end"], value["penalty"], weights, bias)
 
 
@@ -88,12 +94,14 @@ class StackSays:
         return np.hstack(said)
 
 
-def _packed(values: npt.NDArray[np.float32]) -> str:
-    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+def packed(values: npt.NDArray[Any]) -> str:
+    """Return the numbers as base64 of their little-endian bytes, for JSON."""
+    return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode("ascii")
 
 
-def _unpacked(text: str) -> npt.NDArray[np.float32]:
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
+def unpacked(text: str, kind: type[np.generic]) -> npt.NDArray[Any]:
+    """Return the numbers of `packed` as a flat array of type ``kind``."""
+    return np.frombuffer(base64.b64decode(text), dtype=np.dtype(kind).newbyteorder("<")).astype(kind)
 
 
 def cross_fit(

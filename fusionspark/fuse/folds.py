@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusionspark.errors import DataContractError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
     from pyspark.sql import Column, DataFrame
 
 FOLD_BY = ("hash", "time")
 #: Column of a row's fold, on its way to a task.
 FOLD = "__fold"
+#: In place of a fold: of a row that nothing was learnt from.
+NEW = -1
+
+
+def hash_of(key: str, seed: int) -> Column:
+    """Return the 64-bit hash of each row that its fold comes from."""
+    from pyspark.sql import functions as F
+
+    return F.xxhash64(F.lit(seed), F.lit("fold"), F.col(f"`{key}`").cast("string"))
 
 
 def fold_of(key: str, folds: int, seed: int) -> Column:
     """Return the fold of each row, 0 to ``folds - 1``: equal keys share one, whatever else there is."""
     from pyspark.sql import functions as F
 
-    hashed = F.xxhash64(F.lit(seed), F.lit("fold"), F.col(f"`{key}`").cast("string"))
-    return F.pmod(hashed, F.lit(folds)).cast("int")
+    return F.pmod(hash_of(key, seed), F.lit(folds)).cast("int")
+
+
+def fold_of_learnt(learnt: npt.NDArray[np.int64], folds: int) -> Any:
+    """Return a column function of `hash_of`: the fold of a row whose hash is among ``learnt``, else `NEW`.
+
+    Parameters
+    ----------
+    learnt : array of int64
+        Sorted.
+    folds : int
+    """
+    import numpy as np
+    import pandas as pd
+    from pyspark.sql.pandas.functions import pandas_udf
+
+    def batch(hashes: pd.Series) -> pd.Series:
+        sought = hashes.to_numpy()
+        places = np.minimum(np.searchsorted(learnt, sought), len(learnt) - 1)
+        return pd.Series(np.where(learnt[places] == sought, sought % folds, NEW))
+
+    # Types as objects: pyspark reads them to see what kind of UDF this is.
+    batch.__annotations__ = {"hashes": pd.Series, "return": pd.Series}
+    return pandas_udf(batch, "int")  # type: ignore[call-overload]
 
 
 def _moment(name: str) -> Column:

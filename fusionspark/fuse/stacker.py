@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -29,8 +31,8 @@ from pyspark.ml.util import (
 from fusionspark.columns import FEATURES, JOINED, LABEL, ROW_ID
 from fusionspark.errors import ConfigError
 from fusionspark.fuse.block_layout import layout_of
-from fusionspark.fuse.cross_fit import BlockModels, StackSays
-from fusionspark.fuse.folds import fold_column, time_bounds
+from fusionspark.fuse.cross_fit import BlockModels, StackSays, packed, unpacked
+from fusionspark.fuse.folds import fold_column, fold_of_learnt, hash_of, time_bounds
 from fusionspark.fuse.labelled_rows import class_column, rows_for_fit
 from fusionspark.fuse.shared_params import HasFolds, HasLabels
 from fusionspark.fuse.vector_rows import parts, vector_function
@@ -94,7 +96,8 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
     A row is always answered by the model that has not seen its fold, in training and ever after. So what a
     meta-learner reads of its training rows is made as it is made of new rows, and nothing leaks: the output
     of a row never depends on the row's own label. The price is that each model has seen
-    ``1 - 1 / numFolds`` of the rows.
+    ``1 - 1 / numFolds`` of the rows. With ``foldedBlocks`` the price would be that of a whole encoder, so
+    there a row that was not learnt from is answered by the mean of what all models say.
 
     Parameters
     ----------
@@ -108,7 +111,9 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         Blocks that were themselves learnt from labels, fold by fold: ``numFolds`` parts of equal width, part
         f by a model that has not seen the rows of fold f, as `fusionspark tune` with ``tune.cross_fit`` makes
         them, and the indicator of a missing block after them. Model f reads part f alone, so a row is never
-        answered by anything that knew its label. Not with ``foldBy="time"``.
+        answered by anything that knew its label. All labelled rows of the fit but those that choose count as
+        learnt from, and the model remembers them (8 bytes a value of ``foldCol``). Not with
+        ``foldBy="time"``.
     foldBy : {"hash", "time"}
         ``hash``: rows of equal ``foldCol`` share a fold, so a group's column keeps groups together.
         ``time``: folds are stretches of ``foldCol`` (a number, date or timestamp) with equal numbers of rows;
@@ -187,6 +192,12 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         chooses = F.lit(False)
         if self.isDefined(self.validationIndicatorCol):
             chooses = F.col(f"`{self.getValidationIndicatorCol()}`")
+        learnt = np.empty(0, dtype=np.int64)
+        if self.getFoldedBlocks():
+            # The encoders have learnt from all of them, however many a stack's models are given.
+            all_learnt = dataset.where(F.col(f"`{self.getLabelCol()}`").isNotNull() & ~chooses)
+            hashes = all_learnt.select(hash_of(key, seed).alias("hash")).distinct().toPandas()
+            learnt = np.sort(hashes["hash"].to_numpy(np.int64))
         bounds = time_bounds(rows.where(~chooses), key, folds) if by == "time" else []
         fold = fold_column(by, key, folds, seed, bounds)
         names = list(layout)
@@ -207,7 +218,7 @@ class Stacker(Estimator["StackerModel"], _StackParams, DefaultParamsReadable, De
         blocks = [
             BlockModels.from_dict(_json(row["models"])) for row in sorted(found, key=lambda row: row["block"])
         ]
-        model = StackerModel(blocks, bounds, {name: layout[name] for name in self.getKeptBlocks()})
+        model = StackerModel(blocks, bounds, {name: layout[name] for name in self.getKeptBlocks()}, learnt)
         model = self._copyValues(model._resetUid(self.uid))
         return model._set(labels=labels)
 
@@ -283,6 +294,8 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
         First value of each stretch of time but the first; empty where folds are by hash.
     kept : dict of str to (start, end)
         Slices of the joined vector that go on as they are.
+    learnt : array of int64, optional
+        With ``foldedBlocks``: sorted hashes (`hash_of`) of the rows that were learnt from.
     """
 
     def __init__(
@@ -290,10 +303,12 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
         blocks: list[BlockModels] | None = None,
         bounds: list[float] | None = None,
         kept: dict[str, tuple[int, int]] | None = None,
+        learnt: npt.NDArray[np.int64] | None = None,
     ) -> None:
         super().__init__()
         self._set_defaults()
         self.blocks, self.bounds, self.kept = list(blocks or []), list(bounds or []), dict(kept or {})
+        self.learnt = np.empty(0, dtype=np.int64) if learnt is None else learnt
 
     @property
     def layout(self) -> dict[str, tuple[int, int]]:
@@ -308,7 +323,10 @@ class StackerModel(Model, _StackParams, MLReadable["StackerModel"], MLWritable):
         return found
 
     def fold(self) -> Column:
-        """Fold of each row, whose models answer for it."""
+        """Fold of each row, whose models answer for it; `NEW` where all do."""
+        if self.getFoldedBlocks():
+            known = fold_of_learnt(self.learnt, self.getNumFolds())
+            return known(hash_of(self.getFoldCol(), self.getSeed()))  # type: ignore[no-any-return]
         return fold_column(
             self.getFoldBy(), self.getFoldCol(), self.getNumFolds(), self.getSeed(), self.bounds
         )
@@ -353,6 +371,7 @@ class _StackerWriter(MLWriter):
             "blocks": [block.to_dict() for block in self.instance.blocks],
             "bounds": self.instance.bounds,
             "kept": {name: list(span) for name, span in self.instance.kept.items()},
+            "learnt": packed(self.instance.learnt),
         }
         DefaultParamsWriter.saveMetadata(self.instance, path, self.sc, extraMetadata=extra)
 
@@ -362,7 +381,8 @@ class _StackerReader(MLReader["StackerModel"]):
         metadata = DefaultParamsReader.loadMetadata(path, self.sc)
         kept = {name: (span[0], span[1]) for name, span in metadata["kept"].items()}
         blocks = [BlockModels.from_dict(block) for block in metadata["blocks"]]
-        model = StackerModel(blocks, metadata["bounds"], kept)
+        learnt = unpacked(metadata.get("learnt", ""), np.int64)
+        model = StackerModel(blocks, metadata["bounds"], kept, learnt)
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)
         return model

@@ -141,12 +141,19 @@ def _tuned_by_fold(config: Config) -> bool:
     Raises
     ------
     ConfigError
-        Their folds are not those of the stack.
+        Their folds are not those of the stack, or methods were to be compared on rows that they know.
     """
     tuned = resolve_model(config.represent.model).folds()
     if tuned is None:
         return False
     fuse = config.fuse
+    if fuse.method == AUTO:
+        raise ConfigError(
+            "fuse.method",
+            "is 'auto', which compares on training rows, and encoders tuned fold by fold know those by heart",
+            allowed=STACK,
+            remedy=f"set fuse.method: {STACK}, which alone reads them part by part",
+        )
     theirs = {"folds": len(tuned.parts), "column": tuned.column, "seed": tuned.seed}
     ours = {"folds": fuse.folds, "column": fold_source(config) or c.ROW_ID, "seed": config.seed}
     if ours != theirs or fuse.fold_by == "date" or fuse.reduction != "none":

@@ -12,6 +12,7 @@ from scipy import sparse
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.fuse.block_layout import layout_of
 from fusionspark.fuse.cross_fit import BlockModels, cross_fit
+from fusionspark.fuse.folds import NEW, fold_of
 from fusionspark.fuse.softmax import log_loss
 from fusionspark.fuse.stacker import Stacker, StackerModel
 
@@ -160,6 +161,31 @@ def test_each_model_reads_its_own_part_and_validation_rows_stay_apart():
     assert again[0] != penalty or np.array_equal(again[1], weights)
 
 
+def test_new_rows_are_answered_by_all_encoders_and_rows_that_were_learnt_from_by_the_one_that_was_not(
+    rows, tmp_path
+):
+    chooses = rows.withColumn("chooses", F.col("split") == "validation")
+    options = {"foldedBlocks": ["text"], "numFolds": 3, "validationIndicatorCol": "chooses"}
+    fitted = Stacker(**options).fit(chooses.where("split != 'test'"))
+    fitted.write().overwrite().save(str(tmp_path / "m"))
+    values = said(fitted, rows)
+    assert np.array_equal(said(StackerModel.load(str(tmp_path / "m")), rows), values)
+
+    vectors, _ = planted("text", 160)
+    facts = rows.select(
+        "split", fold_of("row_id", 3, 42).alias("fold"), fitted.fold().alias("asked"), "row_id"
+    )
+    told = facts.orderBy("row_id").toPandas()
+    learnt = (told.split == "train").to_numpy()
+    assert (told.asked[learnt] == told.fold[learnt]).all() and (told.asked[~learnt] == NEW).all()
+    for block, columns in zip(fitted.blocks, (slice(0, 2), slice(2, 4)), strict=True):
+        part = sparse.csr_matrix(vectors[:, block.start : block.end], dtype=np.float32)
+        each = np.array([block.log_probabilities(part, np.full(160, fold)) for fold in range(3)])
+        own = each[told.fold, np.arange(160)]
+        assert values[learnt, columns] == pytest.approx(own[learnt], abs=1e-6)
+        assert values[~learnt, columns] == pytest.approx(np.log(np.exp(each).mean(0))[~learnt], abs=1e-6)
+
+
 def test_in_time_only_the_past_answers():
     vectors, labels = planted("text", 200)
     folds = np.arange(200) // 50
@@ -186,8 +212,6 @@ def test_folds_by_time_in_spark(rows):
 
 def test_groups_stay_together(rows):
     grouped = rows.withColumn("group", F.substring("row_id", 1, 4))
-    from fusionspark.fuse.folds import fold_of
-
     found = grouped.select("group", fold_of("group", 3, 42).alias("fold")).distinct()
     assert found.count() == found.select("group").distinct().count()
     assert said(Stacker(numFolds=3, foldCol="group").fit(grouped), grouped).shape == (160, 4)

@@ -155,6 +155,9 @@ def test_an_encoder_for_each_fold_and_a_stack_that_hears_of_each_row_from_the_on
     other = applied.model_copy(update={"fuse": fuse.model_copy(update={"folds": 3})})
     with pytest.raises(ConfigError, match=r"fuse: has folds \{'folds': 3.*Allowed: \{'folds': 2"):
         pipeline.run(spark, other, "2026-01-03", last="fuse", say=lambda line: None)
+    auto = applied.model_copy(update={"fuse": fuse.model_copy(update={"method": "auto"})})
+    with pytest.raises(ConfigError, match=r"fuse\.method: is 'auto', which compares on training rows"):
+        pipeline.run(spark, auto, "2026-01-03", last="fuse", say=lambda line: None)
 
 
 def answered(spark: SparkSession, attempt: Path) -> Any:
