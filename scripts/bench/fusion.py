@@ -5,7 +5,7 @@
                                    [--metas logistic_regression,xgboost,voting]
                                    [--precision float32]
                                    [--tune lora|all] [--cross-fit] [--mixing 1.0] [--learning-rate 0]
-                                   [--stack-folds 5] [--work DIR] [--data ../shared/data]
+                                   [--epochs 3] [--stack-folds 5] [--work DIR] [--data ../shared/data]
 
 Protocols are those stated beside the data: clothing in 5 folds of 10,000 rows (one-vs-rest macro AUC), Weibo
 2,400 rows to train and 987 to test (one split a fold), PhraseBank in 5 folds from text alone, StockNet by
@@ -288,6 +288,7 @@ def main() -> int:
     parser.add_argument("--mixing", type=float, default=1.0, help="tune.mixing")
     parser.add_argument("--cross-fit", action="store_true", help="tune.cross_fit")
     parser.add_argument("--learning-rate", type=float, default=0.0, help="tune.learning_rate")
+    parser.add_argument("--epochs", type=int, default=3, help="tune.epochs")
     parser.add_argument("--stack-folds", type=int, default=5, help="fuse.folds")
     parser.add_argument("--work", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -301,6 +302,7 @@ def main() -> int:
             f"tune.mixing={options.mixing}",
             f"tune.cross_fit={str(options.cross_fit).lower()}",
             f"tune.learning_rate={options.learning_rate}",
+            f"tune.epochs={options.epochs}",
             f"fuse.folds={options.stack_folds}",
         ]
         config = configured(options.name, options.data, work, options.rows, settings)
@@ -314,7 +316,7 @@ def main() -> int:
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
             way = f"{options.tune}-{options.mixing:g}" if options.tune else "frozen"
-            way += f"-{options.learning_rate:g}-{options.stack_folds}" + "-cross" * options.cross_fit
+            way += f"-{options.learning_rate:g}-{options.epochs}-{options.stack_folds}" + "-cross" * options.cross_fit
             done = work / f"fold-{number}-{'-'.join([*methods, *metas, way])}.json"
             if done.exists():
                 fold = json.loads(done.read_text())
@@ -337,7 +339,7 @@ def main() -> int:
         "folds": len(folds),
         "encoder": config.represent.model if options.tune is None else f"tuned ({options.tune})",
         "precision": options.precision,
-        "tune": config.tune.model_dump(include={"cross_fit", "learning_rate", "mixing"}),
+        "tune": config.tune.model_dump(include={"cross_fit", "epochs", "learning_rate", "mixing"}),
         "stack_folds": options.stack_folds,
         "seconds_represent": facts["represent"]["seconds"],
         "tfidf": TFIDF,
