@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["tiny_bert"]
 
 # A JVM that lives for minutes never earns back what its optimising compiler costs: without it, and without
-# generated code, the suite takes half the time. Without that compiler Java reserves 48 MB for what is compiled,
-# and a quarter of the suite would go to throwing it away and compiling it again. Programs that tests start
-# inherit all this.
+# generated code, the suite takes half the time. Without that compiler Java reserves only 48 MB for compiled
+# code, and a quarter of the suite would go to throwing it away. Programs that tests start inherit this.
 os.environ.setdefault(
     "SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 )

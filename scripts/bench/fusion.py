@@ -316,7 +316,8 @@ def main() -> int:
         folds: list[dict[str, Any]] = []
         for number, split in enumerate(folds_of(options.name, prepared, options.folds)):
             way = f"{options.tune}-{options.mixing:g}" if options.tune else "frozen"
-            way += f"-{options.learning_rate:g}-{options.epochs}-{options.stack_folds}" + "-cross" * options.cross_fit
+            way += f"-{options.learning_rate:g}-{options.epochs}-{options.stack_folds}"
+            way += "-cross" * options.cross_fit
             done = work / f"fold-{number}-{'-'.join([*methods, *metas, way])}.json"
             if done.exists():
                 fold = json.loads(done.read_text())
