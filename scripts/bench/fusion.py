@@ -25,12 +25,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -171,14 +173,14 @@ def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:
     how = config.tune.model_dump(exclude={"processes", "method", "cross_fit"})
     settings = TuneSettings(model=config.represent.model, seed=config.seed, method=method, **how)
     if not config.tune.cross_fit:
-        tuned_on(table, folder, settings)
+        tuned_on(table, folder, settings, os.cpu_count() or 1)
         return folder
     parts = {f"{folder}-without-{f}": table[table[FOLD] != f] for f in range(config.fuse.folds)}
     validation = table[table[c.SPLIT] == c.VALIDATION]
-    told = [
-        tuned_on(pd.concat([rest[rest[c.SPLIT] == c.TRAIN], validation]), name, settings)
-        for name, rest in parts.items()
-    ]
+    given = [pd.concat([rest[rest[c.SPLIT] == c.TRAIN], validation]) for rest in parts.values()]
+    # Side by side with one thread each: two threads do a step of a small network in 1.5 times less, not in 2.
+    with ProcessPoolExecutor(len(parts), multiprocessing.get_context("spawn")) as pool:
+        told = list(pool.map(tuned_on, given, parts, [settings] * len(parts), [1] * len(parts)))
     fingerprint = " ".join(part["fingerprint"] for part in told)
     whole = TuneTask(settings, "classes", {}, "", "", folder, fingerprint, {})
     if finished(whole) is None:
@@ -186,8 +188,9 @@ def tuned(config: Config, prepared: DataFrame, method: str, folder: str) -> str:
     return folder
 
 
-def tuned_on(table: pd.DataFrame, folder: str, settings: TuneSettings) -> dict[str, Any]:
+def tuned_on(table: pd.DataFrame, folder: str, settings: TuneSettings, threads: int) -> dict[str, Any]:
     """Tune one encoder to the training rows of ``table``; returns what ``tuned.json`` says."""
+    name = Path(folder).name
     learnt, held = (table[table[c.SPLIT] == split] for split in (c.TRAIN, c.VALIDATION))
     facts = tune_encoder(
         learnt[c.CLEAN_TEXT].tolist(),
@@ -195,11 +198,12 @@ def tuned_on(table: pd.DataFrame, folder: str, settings: TuneSettings) -> dict[s
         folder,
         settings,
         validation=(held[c.CLEAN_TEXT].tolist(), held[c.LABEL].tolist()),
-        threads=os.cpu_count() or 1,
-        say=say,
+        threads=threads,
+        say=lambda line: say(f"{name}: {line}"),
     )
     say(
-        "tuned:", json.dumps({name: facts[name] for name in ("epochs", "rows", "steps", "seconds", "scores")})
+        f"{name}:",
+        json.dumps({key: facts[key] for key in ("epochs", "rows", "steps", "seconds", "scores")}),
     )
     return facts
 
