@@ -81,6 +81,10 @@ FLOORS = {
     "phrasebank": {"accuracy": 0.84},
     "stocknet": {},
 }
+#: The same where the encoder is tuned.
+TUNED_FLOORS = {**FLOORS, "clothing": {"auc": 0.9068}}
+#: Set -> most by which the accuracy on training rows may be above that on test rows.
+LARGEST_GAP = {"phrasebank": 0.06}
 
 
 def say(*parts: object) -> None:
@@ -337,7 +341,7 @@ def main() -> int:
             folds.append(fold)
         rows = prepared.count()
         spark.stop()
-    result = summary(options.name, folds)
+    result = summary(options.name, folds, tuned=options.tune is not None)
     result |= {
         "set": options.name,
         "rows": rows,
@@ -355,7 +359,7 @@ def main() -> int:
     return 0 if all(result["floors"].values()) else 1
 
 
-def summary(name: str, folds: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(name: str, folds: list[dict[str, Any]], *, tuned: bool) -> dict[str, Any]:
     """Means over the folds of each way, and of the one that was chosen in each fold and refitted."""
 
     def mean(values: list[float]) -> float:
@@ -371,7 +375,11 @@ def summary(name: str, folds: list[dict[str, Any]]) -> dict[str, Any]:
         for method in figures[0]
     }
     fused = {m: mean([fold["fused"][c.TEST][m] for fold in folds]) for m in MEASURES}
-    trained = mean([fold["fused"][c.TRAIN]["accuracy"] for fold in folds])
+    gap = round(mean([fold["fused"][c.TRAIN]["accuracy"] for fold in folds]) - fused["accuracy"], 4)
+    least = (TUNED_FLOORS if tuned else FLOORS)[name]
+    floors = {f"{m} >= {value}": fused[m] >= value for m, value in least.items()}
+    if name in LARGEST_GAP:
+        floors[f"train_minus_test <= {LARGEST_GAP[name]}"] = gap <= LARGEST_GAP[name]
     kept = (
         "text_pays",
         "fusion_pays",
@@ -388,10 +396,10 @@ def summary(name: str, folds: list[dict[str, Any]]) -> dict[str, Any]:
         "methods": by_method,
         "chosen": [fold["chosen"] for fold in folds],
         **{f"{m}_fused": value for m, value in fused.items()},
-        "train_minus_test": round(trained - fused["accuracy"], 4),
+        "train_minus_test": gap,
         "receipts": [{key: fold["receipt"].get(key) for key in kept[:2]} for fold in folds],
         "receipt": {key: folds[0]["receipt"][key] for key in kept if key in folds[0]["receipt"]},
-        "floors": {f"{m} >= {least}": fused[m] >= least for m, least in FLOORS[name].items()},
+        "floors": floors,
     }
 
 
