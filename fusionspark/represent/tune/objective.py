@@ -132,8 +132,13 @@ def objective_of(kind: str, facts: dict[str, Any]) -> Objective:
     return Classes(tuple(facts["labels"]))
 
 
-def start_head(encoder: TunableEncoder, objective: Objective, batch: tuple[list[str], list[str]]) -> None:
-    """Fit the head to the untouched vectors of ``batch``."""
+def start_head(
+    encoder: TunableEncoder,
+    objective: Objective,
+    batch: tuple[list[str], list[str]],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Fit the head to the untouched vectors of ``batch``, computed in ``dtype``."""
     import torch
 
     texts, values = batch[0][:HEAD_ROWS], batch[1][:HEAD_ROWS]
@@ -141,7 +146,7 @@ def start_head(encoder: TunableEncoder, objective: Objective, batch: tuple[list[
     encoder.train(False)
     with torch.inference_mode():
         parts = [
-            encoder.embed([texts[i] for i in order[at : at + 32]]).cpu().numpy()
+            encoder.embed([texts[i] for i in order[at : at + 32]], dtype).float().cpu().numpy()
             for at in range(0, len(order), 32)
         ]
     vectors = np.concatenate(parts)

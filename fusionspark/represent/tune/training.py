@@ -97,13 +97,19 @@ class Trainer:
         self.said = 0.0
         if not self.progress.step and not self.progress.precision:
             self._prepare()
-        self.dtype = torch.bfloat16 if self.progress.precision == "bfloat16" else None
         while not self.progress.done:
             self._epoch()
         best = self.state.load_best()
         if best is not None:
             self._set(best)
         return vars(self.progress)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Type of the products inside the network; None is that of the weights."""
+        import torch
+
+        return torch.bfloat16 if self.progress.precision == "bfloat16" else None
 
     def _restore(self) -> None:
         import torch
@@ -157,8 +163,7 @@ class Trainer:
             faster = self._sum([float(self._bfloat16_pays(sample)) if self.rank == 0 else 0.0])[0]
             chosen = "bfloat16" if faster else "float32"
         self.progress.precision = chosen
-        start_head(self.encoder, self.objective, first)
-        self.dtype = None
+        start_head(self.encoder, self.objective, first, self.dtype)
         self.progress.untuned_score = self._score()
         if self.rank == 0:
             self.say(
