@@ -29,6 +29,10 @@ def reviews(spark, path: Path, rows: int = 60, extra: list | None = None) -> str
     return str(path)
 
 
+#: Rules and anomalies of a run: switched off, and on.
+NEITHER, BOTH = ({part: {"enabled": on} for part in ("rules", "anomalies")} for on in (False, True))
+
+
 def settings(path: str, output: Path, model: Path, **changes) -> Config:
     data = {
         "output": str(output),
@@ -42,8 +46,9 @@ def settings(path: str, output: Path, model: Path, **changes) -> Config:
             "partitions": 2,
             "classify": {"algorithms": ["logistic_regression"], "max_iter": 10},
             "cluster": {"k": 2, "max_iter": 5},
+            **NEITHER,
         },
-        # What explanations and the receipt take would be most of a run over so few rows.
+        # What explanations, the receipt, rules and anomalies take would be most of a run over so few rows.
         "report": {"explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
     }  # fmt: skip
     for key, value in changes.items():
@@ -69,6 +74,7 @@ def finished(spark, tmp_path_factory, tiny_bert) -> tuple[Config, dict]:
         reviews(spark, folder / "in", extra=extra),
         folder / "out",
         tiny_bert,
+        mine=BOTH,
         report={"explain": {}, "receipt": {}},
     )
     return config, pipeline.run(spark, config, DATE, say=lambda line: None)
@@ -185,7 +191,7 @@ def test_the_same_rows_in_another_layout_end_in_the_same_tables(spark, tmp_path,
     config, _ = finished
     shuffled = str(tmp_path / "shuffled")
     spark.read.parquet(config.source.path).orderBy("n").repartition(5).write.parquet(shuffled)
-    again = settings(shuffled, tmp_path / "again", tiny_bert)
+    again = settings(shuffled, tmp_path / "again", tiny_bert, mine=BOTH)
     pipeline.run(spark, again, DATE, say=lambda line: None)
     for name in ("prepared", "clusters", "predictions", "anomalies", "quarantine"):
         assert table(spark, again, name) == table(spark, config, name), name
@@ -203,7 +209,7 @@ def test_score_applies_the_newest_run_to_rows_without_labels(spark, tmp_path, ti
     with pytest.raises(ConfigError, match="holds no published run"):
         pipeline.score(spark, settings(str(new), tmp_path, tiny_bert), DATE, say=lambda line: None)
     scored = pipeline.score(
-        spark, settings(str(new), Path(config.output), tiny_bert), DATE, say=lambda line: None
+        spark, settings(str(new), Path(config.output), tiny_bert, mine=BOTH), DATE, say=lambda line: None
     )
     assert scored["models_of"] == DATE
     assert scored["best"] == trained["best"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_pipeline import reviews, settings
+from test_pipeline import BOTH, reviews, settings
 
 from fusionspark import pipeline
 from fusionspark.config import Config
@@ -35,6 +35,7 @@ def nights(spark, tmp_path_factory, tiny_bert):
             "partitions": 2,
             "classify": {"algorithms": ["logistic_regression"]},
             "cluster": {"k": 2},
+            **BOTH,
             **mine,
         }
         return settings(path, folder / "out", tiny_bert, mine=mine, report={"map_sample": 0})

@@ -45,6 +45,8 @@ def settings(spark, tmp_path, tiny_bert):
                 "retrain": "never",
                 "classify": {"algorithms": ["logistic_regression"], "max_iter": 5},
                 "cluster": {"k": 2, "max_iter": 3},
+                "rules": {"enabled": False},
+                "anomalies": {"enabled": False},
             },
             "report": {"map_sample": 0, "explain": {"rows": 0, "shuffled": 0}, "receipt": {"rows": 0}},
         }

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_pipeline import DATE, MOODS, settings
+from test_pipeline import BOTH, DATE, MOODS, settings
 
 from fusionspark import pipeline
 from fusionspark.config import Config
@@ -44,7 +44,7 @@ def finished(spark, tmp_path_factory, tiny_bert):
         columns={"label": "price", "label_kind": "number"},
         mine={
             "partitions": 2, "retrain": "never", "cluster": {"k": 2, "max_iter": 5},
-            "regress": {"trees": 10, "max_depth": 3},
+            "regress": {"trees": 10, "max_depth": 3}, **BOTH,
         },
         report={"explain": {"rows": 2}, "receipt": {}},
     )  # fmt: skip

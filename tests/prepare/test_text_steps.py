@@ -186,6 +186,8 @@ def test_a_run_keeps_near_duplicates_on_one_side_and_tells_of_them(spark, tmp_pa
                 "partitions": 2,
                 "classify": {"algorithms": ["logistic_regression"], "max_iter": 5},
                 "cluster": {"k": 2, "max_iter": 3},
+                "rules": {"enabled": False},
+                "anomalies": {"enabled": False},
             },
         }
     )
