@@ -136,9 +136,9 @@ def start_head(
     encoder: TunableEncoder,
     objective: Objective,
     batch: tuple[list[str], list[str]],
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | None,
 ) -> None:
-    """Fit the head to the untouched vectors of ``batch``, computed in ``dtype``."""
+    """Fit the head to the untouched vectors of ``batch``, computed in ``dtype``; None is the weights' own."""
     import torch
 
     texts, values = batch[0][:HEAD_ROWS], batch[1][:HEAD_ROWS]
