@@ -10,6 +10,7 @@ from test_encoders import TEXTS, cosine
 from fusionspark.errors import ConfigError
 from fusionspark.represent import autotune, encoders, int8
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
+from fusionspark.represent.batching import pack
 from fusionspark.represent.device import Device
 from fusionspark.represent.loading import EngineSettings, build_engine, effective_digest
 from fusionspark.represent.model_source import model_digest, resolve_model
@@ -32,7 +33,7 @@ def test_int8_is_exported_once_and_close_to_float32(tiny_bert, tmp_path, monkeyp
     found = engine(tiny_bert, "int8", tmp_path).encode(TEXTS).embeddings
     assert cosine(exact, found).min() > 0.97
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [
-        f"int8-v2-{model_digest(str(tiny_bert))[:32]}"
+        f"int8-v3-{model_digest(str(tiny_bert))[:32]}"
     ]
     monkeypatch.setattr(int8, "write_int8", lambda *_: pytest.fail("exported again"))
     engine(tiny_bert, "int8", tmp_path, max_tokens=16)
@@ -45,24 +46,25 @@ def test_int8_vectors_depend_on_their_text_alone(tiny_bert, tmp_path):
     np.testing.assert_allclose(alone, whole, atol=1e-5)
 
 
-def test_an_export_that_ignores_the_mask_is_refused(tiny_bert, tmp_path, monkeypatch):
+def test_int8_takes_texts_of_any_order_and_number(tiny_bert, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
-    honest = int8.Int8Network.__call__
+    loaded = engine(tiny_bert, "int8", tmp_path)
+    rng = np.random.default_rng(1)
+    batch = pack([rng.integers(5, 20, size=n).astype(np.int32) for n in (3, 7, 7, 7, 2, 3, 3, 1)])
+    whole = loaded.encoder.network(batch)
+    assert whole.shape[0] == batch.lengths.sum()
+    monkeypatch.setattr(int8, "_TOKENS", 8)  # a text of seven, two of three
+    np.testing.assert_allclose(loaded.encoder.network(batch), whole, atol=1e-5)
 
-    def every_text_is_full(self, batch):
-        lengths = np.full_like(batch.lengths, batch.lengths.max())
 
-        class Padded:
-            def __init__(self, inner):
-                self.inner, self.ids = inner, inner.ids
-                self.lengths = lengths
+def test_an_export_that_differs_is_refused(tiny_bert, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    honest = int8.write_int8
 
-            def padded(self, pad_id):
-                return self.inner.padded(pad_id)
+    def without_queries(weights, config, file):
+        honest({k: v * (".query." not in k) for k, v in weights.items()}, config, file)
 
-        return honest(self, Padded(batch))
-
-    monkeypatch.setattr(int8.Int8Network, "__call__", every_text_is_full)
+    monkeypatch.setattr(int8, "write_int8", without_queries)
     with pytest.raises(ConfigError, match=r"mean cosine of 0\.\d+ to the original"):
         engine(tiny_bert, "int8", tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
@@ -155,10 +157,8 @@ def test_a_half_precision_is_rounding_on_a_cpu(tiny_bert, tmp_path):
     assert 0.9999 < cosine(exact, found).min() < 0.9999999, "close, and yet really computed in half precision"
 
 
-@pytest.mark.parametrize(("precision", "budget"), [("float32", encoders.CPU_BATCH), ("int8", 256)])
-def test_a_budget_of_zero_is_the_encoders_own(tiny_bert, tmp_path, precision, budget):
-    pytest.importorskip("onnxruntime")
-    assert engine(tiny_bert, precision, tmp_path).token_budget == budget
-    assert engine(tiny_bert, precision, tmp_path, token_budget=7).token_budget == 7
+def test_a_budget_of_zero_is_the_encoders_own(tiny_bert, tmp_path):
+    assert engine(tiny_bert, "float32", tmp_path).token_budget == encoders.CPU_BATCH
+    assert engine(tiny_bert, "float32", tmp_path, token_budget=7).token_budget == 7
     with pytest.raises(ConfigError, match="tokenBudget"):
-        engine(tiny_bert, precision, tmp_path, token_budget=-1)
+        engine(tiny_bert, "float32", tmp_path, token_budget=-1)
