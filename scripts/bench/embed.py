@@ -262,13 +262,14 @@ def measure_load(spark, load: str, texts: list[str], args, folder: Path) -> dict
     embed = embed_udf(MODEL, precision=exact)
     systems = {
         "baseline": (lambda: frame.select(predict("text").alias("v")), len(rows)),
+        # Beside `exact`, so that the machine is in the same mood for both.
+        "doubled": (lambda: stages["exact"].transform(doubled).select("embedding"), len(rows)),
         **{
             name: (lambda stage=stage: stage.transform(frame).select("embedding"), len(rows))
             for name, stage in stages.items()
         },
         "udf": (lambda: frame.select(embed("text").alias("v")), len(rows)),
         "static": (lambda: static.transform(wide).select("embedding"), len(many)),
-        "doubled": (lambda: stages["exact"].transform(doubled).select("embedding"), len(rows)),
     }
     bare = {"exact": Bare(exact), "float32": Bare()}
     halves = [folder / f"{load}-{core}.json" for core in range(CORES)]
@@ -291,7 +292,7 @@ def measure_load(spark, load: str, texts: list[str], args, folder: Path) -> dict
         for name, (make, _) in systems.items():
             times[name].append(seconds_of(make()))
             if name in bare:
-                # Beside the stage, so that the machine is in the same mood for both.
+                # Beside the stage, for the same reason.
                 done = bare[name].encode(halves)
                 times[f"bare {name}"].append(done["seconds"])
             if name == "float32":
@@ -407,8 +408,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=2000)
-    # More of the short ones, or a job's start would weigh on what takes little more than a second.
-    parser.add_argument("--short-rows", type=int, default=4000)
+    # More of the short ones, or a job's start would weigh on what takes a second or two.
+    parser.add_argument("--short-rows", type=int, default=12_000)
     parser.add_argument("--static-rows", type=int, default=60_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
