@@ -204,31 +204,33 @@ def seconds_of(frame) -> float:
 
 
 def measure_memory(texts: list[str], rows: int, folder: Path) -> dict:
-    """Peak memory of a worker beside the bare engine's on the same rows, and for ten times as many.
+    """Peak memory of a worker beside the bare engine's, for ``rows`` and ten and a hundred times as many.
 
-    The window is as long as the small partition, so the large one is ten windows: what is asked is whether
-    memory follows the partition. In a session of its own: a worker that also ran the baseline would show the
-    baseline's memory.
+    The window is as long as the smallest partition, so the larger ones are ten and a hundred windows: what
+    is asked is whether memory follows the partition. In sessions of their own: a worker that also ran the
+    baseline would show the baseline's memory.
     """
     from fusionspark.represent.monitor import counters_accumulator
     from fusionspark.represent.text_embedder import TextEmbedder
 
-    found = {}
-    for name, count in (("one", rows), ("ten", rows * 10)):
+    found: dict[str, dict[str, int]] = {}
+    for name, count in (("one", rows), ("ten", rows * 10), ("hundred", rows * 100)):
         spark = session()
         frame = frame_of(spark, texts[:count], folder, f"memory-{name}")
         stage = TextEmbedder(inputCol="text", model=MODEL, windowSize=rows // CORES)
         counters = counters_accumulator(spark)
         stage.monitor = PeakMemory(counters)
         seconds_of(stage.transform(frame))
-        found[name] = max(counters.value["memories"])
-        found[f"{name}_workers"] = len(counters.value["workers"])
         spark.stop()
         bare = Bare()
         halves = [folder / f"memory-{name}-{core}.json" for core in range(CORES)]
-        found[f"bare_{name}"] = round(bare.encode(halves, window=rows // CORES)["memory"])
+        found[name] = {
+            "worker": max(counters.value["memories"]),
+            "bare": round(bare.encode(halves, window=rows // CORES)["memory"]),
+            "workers": len(counters.value["workers"]),
+        }
         bare.close()
-    say("memory of a worker, MiB:", found)
+    say("peak memory, MiB:", found)
     return found
 
 
@@ -409,7 +411,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=2000)
     # More of the short ones, or a job's start would weigh on what takes a second or two.
-    parser.add_argument("--short-rows", type=int, default=12_000)
+    parser.add_argument("--short-rows", type=int, default=8000)
     parser.add_argument("--static-rows", type=int, default=60_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -439,7 +441,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-        memory = {} if "memory" in args.skip else measure_memory(texts["short"], args.rows, folder)
+        memory = {} if "memory" in args.skip else measure_memory(texts["short"], args.rows // 4, folder)
         spark = session()
         found = {
             load: measure_load(spark, load, texts[load], args, folder)
@@ -451,21 +453,26 @@ def main() -> None:
             measure_quality(args.data)
     parts = list(found.values())
     result: dict = {load: part["ratios"] for load, part in found.items()}
+    result["exact_precision"] = args.exact
     if "long" in result:
         result["long"]["flops_share"] = found["long"]["flops_share"]
-    result |= {
-        "exact_precision": args.exact,
-        "cosine_min": round(min(part["cosine_min"] for part in parts), 7),
-        "spark_overhead": round(max(part["spark_overhead"] for part in parts), 3),
-        "token_efficiency": round(min(part["token_efficiency"] for part in parts), 4),
-        "duplicate_cost": round(max(part["duplicate_cost"] for part in parts), 3),
-        "model_loads": sum(part["model_loads"] for part in parts),
-        "workers": parts[0]["workers"],
-        "memory_ratio": max(round(memory[n] / memory[f"bare_{n}"], 3) for n in ("one", "ten"))
-        if memory
-        else None,
-        "memory_growth": round(memory["ten"] / memory["one"], 3) if memory else None,
-    }
+    if parts:
+        result |= {
+            "cosine_min": round(min(part["cosine_min"] for part in parts), 7),
+            "spark_overhead": round(max(part["spark_overhead"] for part in parts), 3),
+            "token_efficiency": round(min(part["token_efficiency"] for part in parts), 4),
+            "duplicate_cost": round(max(part["duplicate_cost"] for part in parts), 3),
+            "model_loads": sum(part["model_loads"] for part in parts),
+            "workers": parts[0]["workers"],
+        }
+    if memory:
+        peaks = {name: part["worker"] for name, part in memory.items()}
+        result |= {
+            "memory_ratio": max(round(part["worker"] / part["bare"], 3) for part in memory.values()),
+            "memory_growth": [
+                round(peaks["ten"] / peaks["one"], 3), round(peaks["hundred"] / peaks["ten"], 3)
+            ],
+        }  # fmt: skip
     say(json.dumps(result))
 
 
