@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fusionspark.errors import ConfigError, ModelMismatchError
+from fusionspark.represent import int8_graph
 from fusionspark.represent.device import Device, task_device
 from fusionspark.represent.encoders import Encoder, Usem3Encoder, load_torch_encoder
 from fusionspark.represent.engine import Counters, EmbeddingEngine
@@ -169,14 +170,14 @@ def effective_digest(settings: EngineSettings) -> str:
     """Digest of what makes the vectors; two that differ must never be mixed in one table.
 
     The model's own for float32 and the half precisions, which differ by rounding; another one for
-    ``int8``; that of the distilled files for ``static``.
+    ``int8``, which changes with the graph; that of the distilled files for ``static``.
     """
     source = resolve_model(settings.model)
     if settings.precision == "static" and source.kind == "folder":
         source = distill(source, settings.cache_dir, settings.model_digest)
     digest = source.digest()
     if settings.precision == "int8":
-        return hashlib.sha256(f"{digest} int8".encode()).hexdigest()
+        return hashlib.sha256(f"{digest} int8 {int8_graph.VERSION}".encode()).hexdigest()
     return digest
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_encoders import TEXTS, cosine
 
 from fusionspark.errors import ConfigError
-from fusionspark.represent import autotune, encoders, int8
+from fusionspark.represent import autotune, encoders, int8, int8_graph
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.batching import pack
 from fusionspark.represent.device import Device
@@ -44,6 +44,14 @@ def test_int8_vectors_depend_on_their_text_alone(tiny_bert, tmp_path):
     whole = engine(tiny_bert, "int8", tmp_path).encode(TEXTS).embeddings
     alone = np.concatenate([engine(tiny_bert, "int8", tmp_path).encode([text]).embeddings for text in TEXTS])
     np.testing.assert_allclose(alone, whole, atol=1e-5)
+
+
+def test_vectors_of_another_int8_graph_are_not_mixed_with_these(tiny_bert, monkeypatch):
+    settings = EngineSettings(model=str(tiny_bert), precision="int8")
+    before = effective_digest(settings)
+    assert before == effective_digest(settings)
+    monkeypatch.setattr(int8_graph, "VERSION", int8_graph.VERSION + 1)
+    assert before != effective_digest(settings) != model_digest(str(tiny_bert))
 
 
 def test_int8_takes_texts_of_any_order_and_number(tiny_bert, tmp_path, monkeypatch):
