@@ -65,7 +65,7 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
     maxTokens : int, default 0
         Longest input, special tokens included; 0 is the model's own limit.
     tokenBudget : int, default 0
-        Most tokens in one batch; 0 is what suits the device and the precision.
+        Most tokens in one batch; 0 is what suits the device.
     windowSize : int, default 10000
         Rows that are sorted by length together. More rows, less padding, more memory.
     longText : {"truncate", "chunk_mean", "error"}

@@ -165,8 +165,10 @@ def test_a_half_precision_is_rounding_on_a_cpu(tiny_bert, tmp_path):
     assert 0.9999 < cosine(exact, found).min() < 0.9999999, "close, and yet really computed in half precision"
 
 
-def test_a_budget_of_zero_is_the_encoders_own(tiny_bert, tmp_path):
-    assert engine(tiny_bert, "float32", tmp_path).token_budget == encoders.CPU_BATCH
-    assert engine(tiny_bert, "float32", tmp_path, token_budget=7).token_budget == 7
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_budget_of_zero_is_the_encoders_own(tiny_bert, tmp_path, precision):
+    pytest.importorskip("onnxruntime")
+    assert engine(tiny_bert, precision, tmp_path).token_budget == encoders.CPU_BATCH
+    assert engine(tiny_bert, precision, tmp_path, token_budget=7).token_budget == 7
     with pytest.raises(ConfigError, match="tokenBudget"):
-        engine(tiny_bert, "float32", tmp_path, token_budget=-1)
+        engine(tiny_bert, precision, tmp_path, token_budget=-1)
