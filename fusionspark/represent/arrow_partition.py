@@ -13,6 +13,7 @@ import numpy as np
 from fusionspark import columns
 from fusionspark.errors import DataContractError
 from fusionspark.represent import loading
+from fusionspark.represent.arrow_arrays import booleans, float_lists, numbers, strings
 from fusionspark.represent.engine import Counters, EmbeddingEngine, EncodeResult
 from fusionspark.represent.loading import EngineSettings
 
@@ -108,14 +109,12 @@ def read_strings(column: pa.ChunkedArray) -> list[str | None]:
 
 def append_result(table: pa.Table, result: EncodeResult, invalid: str) -> Iterator[pa.RecordBatch]:
     """Record batches of ``table`` with the four result columns behind its own."""
-    import pyarrow as pa
-
     bad = np.array(result.status, dtype=object) != columns.OK
     added = [
         float_lists(result.embeddings, bad),
-        pa.array(result.n_tokens, type=pa.int32()),
-        pa.array(result.truncated, type=pa.bool_()),
-        pa.array(result.status, type=pa.string()),
+        numbers(result.n_tokens),
+        booleans(result.truncated),
+        strings(result.status),
     ]
     yield from append_columns(
         table, added, RESULT_NAMES, bad=bad, status=result.status, invalid=invalid, what="text"
@@ -155,7 +154,7 @@ def append_columns(
         )
     wide = pa.Table.from_arrays([*table.columns, *added], names=[*table.column_names, *names])
     if invalid == "skip":
-        wide = wide.filter(pa.array(~bad))
+        wide = wide.filter(booleans(~bad))
     width = added[0].type.value_type.bit_width // 8 * max(1, len(added[0].values) // max(1, len(added[0])))
     # Slices of the window, not copies; small ones, since what is sent is copied once more.
     yield from wide.to_batches(max_chunksize=max(1, _OUTPUT_BYTES // width))
@@ -163,16 +162,6 @@ def append_columns(
 
 #: Placeholders: Spark takes names from the schema of the stage, in the same order.
 RESULT_NAMES = (columns.EMBEDDING, columns.N_TOKENS, columns.TRUNCATED, columns.STATUS)
-
-
-def float_lists(matrix: np.ndarray, missing: np.ndarray) -> pa.ListArray:
-    """``array<float>`` from a matrix without Python lists; null where ``missing``."""
-    import pyarrow as pa
-
-    kept = matrix if not missing.any() else matrix[~missing]
-    values = pa.array(np.ascontiguousarray(kept, dtype=np.float32).reshape(-1))
-    offsets = np.concatenate(([0], np.cumsum(np.where(missing, 0, matrix.shape[1])))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))
 
 
 def report(engine: EmbeddingEngine, loads_before: int) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pyspark.sql.types import ArrayType, BinaryType, FloatType, StringType, Stru
 
 from fusionspark import columns
 from fusionspark.errors import ConfigError, nearest
-from fusionspark.represent.arrow_partition import Monitor, append_columns, float_lists, windows
+from fusionspark.represent.arrow_arrays import float_lists, strings
+from fusionspark.represent.arrow_partition import Monitor, append_columns, windows
 from fusionspark.represent.device import task_device
 from fusionspark.represent.gpu_profile import map_in_arrow
 from fusionspark.represent.image_encoder import EFFICIENTNET, build_image_engine
@@ -166,7 +167,6 @@ def image_partition(
     """Function for ``DataFrame.mapInArrow`` that appends the vector and the status of a picture column."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
 
         engine = None
         for table in windows(batches, _WINDOW):
@@ -184,7 +184,7 @@ def image_partition(
                 engine.counters = dict.fromkeys(engine.counters, 0)
             bad = np.array(status, dtype=object) != columns.OK
             names = ("embedding of the picture", "status of the picture")
-            added = [float_lists(vectors, bad), pa.array(status, type=pa.string())]
+            added = [float_lists(vectors, bad), strings(status)]
             yield from append_columns(
                 table, added, names, bad=bad, status=status, invalid=invalid, what="picture"
             )

@@ -13,7 +13,8 @@ import numpy as np
 
 from fusionspark import columns
 from fusionspark.represent import loading
-from fusionspark.represent.arrow_partition import Monitor, float_lists, text_partition, windows
+from fusionspark.represent.arrow_arrays import booleans, float_lists, numbers, strings
+from fusionspark.represent.arrow_partition import Monitor, text_partition, windows
 from fusionspark.represent.image_encoder import ImageSettings, build_image_engine, image_loads
 from fusionspark.represent.loading import EngineSettings
 from fusionspark.represent.store.canary import CANARIES
@@ -58,9 +59,9 @@ def _pictures(settings: ImageSettings, monitor: Monitor) -> Partition:
             monitor.add({**told, "workers": [f"{socket.gethostname()}:{os.getpid()}"]})
             added = [
                 float_lists(vectors, np.array(status, dtype=object) != columns.OK),
-                pa.array(np.zeros(len(status), dtype=np.int32)),
-                pa.array(np.zeros(len(status), dtype=bool)),
-                pa.array(status, type=pa.string()),
+                numbers(np.zeros(len(status), dtype=np.int32)),
+                booleans(np.zeros(len(status), dtype=bool)),
+                strings(status),
             ]
             names = [*table.column_names, "vector", columns.N_TOKENS, columns.TRUNCATED, columns.STATUS]
             yield from pa.Table.from_arrays([*table.columns, *added], names=names).to_batches()

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fusionspark import columns
 from fusionspark.errors import DataContractError
-from fusionspark.represent.arrow_partition import Monitor, float_lists
+from fusionspark.represent.arrow_arrays import float_lists
+from fusionspark.represent.arrow_partition import Monitor
 from fusionspark.represent.store.canary import CanaryCheck
 from fusionspark.represent.store.codec import cosines, decode, encode
 from fusionspark.represent.store.contents import (

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from fusionspark.errors import DataContractError
-from fusionspark.represent.arrow_partition import float_lists
+from fusionspark.represent.arrow_arrays import float_lists
 from fusionspark.represent.store.partition import binaries, byte_rows, pack, unpack
 
 
