@@ -37,7 +37,9 @@ def map_in_arrow(
     if gpus > 0 and stage_profiles_are_legal(spark.conf.get("spark.master") or "", spark.version):
         from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
-        # A task-only profile: executors keep what they were started with, and nothing new is acquired.
-        requests = TaskResourceRequests().cpus(1).resource("gpu", gpus)
+        # A task-only profile: executors keep what they were started with, and nothing new is acquired. It
+        # takes the place of the setting too, from which tasks have their threads.
+        cpus = int(spark.conf.get("spark.task.cpus", "1") or 1)
+        requests = TaskResourceRequests().cpus(cpus).resource("gpu", gpus)
         options["profile"] = ResourceProfileBuilder().require(requests).build
     return frame.mapInArrow(run, schema, **options)

