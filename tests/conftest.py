@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from tiny_bert import tiny_bert
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# A machine that is busy with another test may take any time for an example.
+hypothesis.settings.register_profile("suite")
+hypothesis.settings.load_profile("suite")
 
 __all__ = ["tiny_bert"]
 

@@ -65,7 +65,7 @@ def test_costs() -> None:
 
 
 @given(st.integers(1, 6), st.floats(0.05, 2.0), st.integers(0, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_random_features_approach_the_kernel(width: int, gamma: float, seed: int) -> None:
     x, y = np.random.default_rng(seed).normal(size=(2, width))
     z = fourier(np.stack([x, y]), width, 20_000, gamma, seed)

@@ -157,7 +157,7 @@ def test_rows_that_cannot_be_clustered(rows: Any, cosine: bool, said: str) -> No
         clustered(rows, k=2, cosine=cosine)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     hnp.arrays(
         np.float32,

@@ -96,7 +96,7 @@ def test_corrected_for_every_rule_that_was_tested():
         everything(itemsets, correction="holms")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 300), st.data())
 def test_fishers_test_is_the_hypergeometric_tail(rows, data):
     from scipy.stats import hypergeom

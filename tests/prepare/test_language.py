@@ -31,7 +31,7 @@ def test_letters_that_languages_share_go_to_a_model_and_doubt_is_english():
     assert detect_language("Super cute!") == "en", "two words look like many languages"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=100))
 def test_any_unicode_has_a_language(text):
     pytest.importorskip("py3langid")

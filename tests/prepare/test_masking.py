@@ -62,7 +62,7 @@ PIECES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(PIECES.map("".join), st.text(max_size=120)))
 def test_masking_twice_is_masking_once_and_the_text_stays_within_its_bound(text):
     once, _ = mask(text, KINDS)
@@ -70,7 +70,7 @@ def test_masking_twice_is_masking_once_and_the_text_stays_within_its_bound(text)
     assert len(once) <= MASKING_BOUND * len(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(PIECES.map("".join), st.text(max_size=120)))
 def test_cleaning_and_masking_any_unicode_is_idempotent_and_bounded(text):
     cleaned = clean(text, fold=True)

@@ -31,7 +31,7 @@ def test_clean_repairs(dirty, expected):
     assert clean(dirty) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=200))
 def test_cleaning_any_unicode_twice_is_cleaning_it_once(text):
     once = clean(text)
@@ -39,7 +39,7 @@ def test_cleaning_any_unicode_twice_is_cleaning_it_once(text):
     assert once is None or (once == once.strip() and once.encode("utf-8"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from(

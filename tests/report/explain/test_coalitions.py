@@ -44,7 +44,7 @@ def test_all_coalitions_give_the_definition(players):
         assert values[player] == pytest.approx(gained, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 20), st.integers(1, 90), st.integers(0, 5))
 def test_values_sum_to_prediction_minus_base_whatever_is_sampled(players, most, seed):
     chosen = coalitions(players, most, seed)

@@ -15,7 +15,7 @@ ERROR = {"float32": 0.0, "float16": 2.0**-11, "int8": 0.5 / 127}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(matrix=MATRICES)
 def test_the_error_follows_the_largest_value_of_the_row(dtype, matrix):
     data, scale = encode(matrix, dtype)
@@ -28,7 +28,7 @@ def test_the_error_follows_the_largest_value_of_the_row(dtype, matrix):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(matrix=MATRICES)
 def test_what_was_stored_is_stored_again_as_it_is(dtype, matrix):
     """Compaction and later nights must not wear a vector off."""
@@ -65,7 +65,7 @@ def test_cosines():
     np.testing.assert_allclose(cosines(a, b), [0, 1, 1, -1], atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays(np.float32, (20, 384), elements=st.floats(-1, 1, width=32)))
 def test_the_loss_that_a_run_states_is_small(matrix):
     matrix[:, 0] += 2.0

@@ -17,7 +17,7 @@ def _characters(texts: list[str]) -> list[int]:
 
 
 @given(st.lists(st.integers(0, 40), max_size=120), st.integers(1, 9), st.integers(0, 3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_row_comes_once_an_epoch_and_in_full_batches(lengths: list[int], size: int, epoch: int) -> None:
     rows = ListRows(["x" * n for n in lengths], [str(i) for i in range(len(lengths))])
     found = list(batches(rows, size, 42, epoch, _characters))
