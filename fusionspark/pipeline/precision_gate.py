@@ -14,6 +14,7 @@ from fusionspark.errors import FusionSparkError
 from fusionspark.files import Files
 from fusionspark.pipeline.context import Context
 from fusionspark.prepare.text_rules import PREPARATION_VERSION
+from fusionspark.represent import int8_graph
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.loading import EngineSettings, clear_cache, effective_digest
 from fusionspark.represent.quality import QualityFloors, QualityReport
@@ -60,7 +61,8 @@ def decide(ctx: Context, settings: EngineSettings, keyed: DataFrame, store: str)
     gate = ctx.config.represent.quality
     asked = {
         "model": settings.model_digest, "precision": settings.precision, "max_tokens": settings.max_tokens,
-        "long_text": settings.long_text, "preparation": PREPARATION_VERSION, **gate.model_dump(),
+        "long_text": settings.long_text, "preparation": PREPARATION_VERSION, "int8_graph": int8_graph.VERSION,
+        **gate.model_dump(),
     }  # fmt: skip
     verdicts = Verdicts(Files(ctx.spark), store)
     kept = verdicts.of(asked)
@@ -79,7 +81,8 @@ def _measure(ctx: Context, settings: EngineSettings, keyed: DataFrame) -> Decisi
     # The lowest digests are a random sample that is the same for every layout of the table.
     distinct = keyed.where(F.col(c.KEY).isNotNull()).select(c.KEY, c.CLEAN_TEXT).distinct()
     sample = [row[c.CLEAN_TEXT] for row in distinct.orderBy(c.KEY).limit(gate.sample).collect()]
-    if len(sample) < 2:
+    if not sample:
+        # Nothing will be encoded either.
         return Decision("float32" if settings.precision == "auto" else settings.precision, {})
     if settings.precision == "auto":
         choice: Choice = in_a_task(ctx.spark, lambda: choose_precision(settings, sample, floors))

@@ -79,6 +79,9 @@ def _texts(ctx: Context) -> tuple[dict[str, Any], DataFrame | None]:
             **decision.facts,
             "model_loads": seen.get("model_loads", 0),
             "workers": len(seen.get("workers", [])),
+            # Smaller than what is configured where memory ran out.
+            "token_budget": seen.get("token_budget", 0),
+            "out_of_memory": seen.get("out_of_memory", 0),
             "seconds_compute": round(seen.get("seconds_compute", 0.0), 3),
             "seconds_tokenize": round(seen.get("seconds_tokenize", 0.0), 3),
             **{f"seconds_{part}": round(spent, 3) for part, spent in filled.seconds.items()},

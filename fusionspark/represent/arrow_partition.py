@@ -33,8 +33,18 @@ class Monitor(Protocol):
         ...
 
 
+#: Names of the columns that a text gets.
+RESULT_NAMES = (columns.EMBEDDING, columns.N_TOKENS, columns.TRUNCATED, columns.STATUS)
+
+
 def text_partition(
-    settings: EngineSettings, column: str, window: int, invalid: str, monitor: Monitor | None
+    settings: EngineSettings,
+    column: str,
+    window: int,
+    invalid: str,
+    monitor: Monitor | None,
+    *,
+    names: tuple[str, ...] = RESULT_NAMES,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Function for ``DataFrame.mapInArrow`` that appends vector, token count, truncated and status.
 
@@ -50,6 +60,8 @@ def text_partition(
         What happens to rows whose status is not ``ok``.
     monitor : Monitor or None
         Told the counters of every window.
+    names : tuple of str
+        Of the four columns; none of them may be in the table.
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -65,7 +77,7 @@ def text_partition(
             if monitor is not None:
                 monitor.add(report(engine, before))
                 before = loading.loads()
-            yield from append_result(table, result, invalid)
+            yield from append_result(table, result, invalid, names)
 
     return run
 
@@ -107,7 +119,9 @@ def read_strings(column: pa.ChunkedArray) -> list[str | None]:
     return values
 
 
-def append_result(table: pa.Table, result: EncodeResult, invalid: str) -> Iterator[pa.RecordBatch]:
+def append_result(
+    table: pa.Table, result: EncodeResult, invalid: str, names: tuple[str, ...]
+) -> Iterator[pa.RecordBatch]:
     """Record batches of ``table`` with the four result columns behind its own."""
     bad = np.array(result.status, dtype=object) != columns.OK
     added = [
@@ -117,7 +131,7 @@ def append_result(table: pa.Table, result: EncodeResult, invalid: str) -> Iterat
         strings(result.status),
     ]
     yield from append_columns(
-        table, added, RESULT_NAMES, bad=bad, status=result.status, invalid=invalid, what="text"
+        table, added, names, bad=bad, status=result.status, invalid=invalid, what="text"
     )
 
 
@@ -158,10 +172,6 @@ def append_columns(
     width = added[0].type.value_type.bit_width // 8 * max(1, len(added[0].values) // max(1, len(added[0])))
     # Slices of the window, not copies; small ones, since what is sent is copied once more.
     yield from wide.to_batches(max_chunksize=max(1, _OUTPUT_BYTES // width))
-
-
-#: Placeholders: Spark takes names from the schema of the stage, in the same order.
-RESULT_NAMES = (columns.EMBEDDING, columns.N_TOKENS, columns.TRUNCATED, columns.STATUS)
 
 
 def report(engine: EmbeddingEngine, loads_before: int) -> dict[str, Any]:

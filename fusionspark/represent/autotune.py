@@ -17,6 +17,11 @@ from fusionspark.represent.quality import QualityFloors, QualityReport, compare,
 #: Tried in this order; float32 comes first, since it is what the others are compared with.
 CANDIDATES = ("float32", "bfloat16", "float16", "int8", "static")
 
+HALF = ("bfloat16", "float16")
+
+#: What a half precision must show to count as rounding. Neighbours among made-up texts mean nothing.
+EXACT = QualityFloors(mean_cosine=0.9999, p1_cosine=0.9999, overlap_at_10=None)
+
 #: A candidate has to be this much faster than float32 to be worth a change of vectors.
 _WORTH = 1.1
 
@@ -60,8 +65,9 @@ def check_quality(
     ConfigError
         A figure is below its floor; the message holds all of them.
     """
-    exact = build_engine(replace(settings, precision="float32"), device).encode(sample)
-    found = build_engine(settings, device).encode(sample)
+    texts = _distinct(sample)
+    exact = build_engine(replace(settings, precision="float32"), device).encode(texts)
+    found = build_engine(settings, device).encode(texts)
     report = compare(exact.embeddings, found.embeddings, same_space=settings.precision != "static")
     require(settings.precision, report, floors or QualityFloors())
     return report
@@ -83,15 +89,17 @@ def choose_precision(
     sample : sequence of str
         The user's own texts; some hundred give stable figures.
     floors : QualityFloors, optional
-        Least agreement with float32.
+        Least agreement with float32 of the compressed precisions. A half precision has to be mere rounding
+        (`EXACT`) in any case.
     candidates : sequence of str
         Precisions to try besides float32.
     device : Device, optional
         Where to measure; the running task's by default.
     """
     device = device or task_device(settings.device)
-    texts = [text for text in dict.fromkeys(sample) if text and text.strip()]
-    exact_speed, exact = _measure(replace(settings, precision="float32"), texts, device)
+    texts = _distinct(sample)
+    few = texts[: max(1, min(16, len(texts) // 4))]
+    at_first, exact_speed, exact = _measure(replace(settings, precision="float32"), few, texts, device)
     trials = [Trial("float32", exact_speed, None, "")]
     best, best_speed = "float32", exact_speed * _WORTH
     for precision in candidates:
@@ -99,13 +107,15 @@ def choose_precision(
             continue
         speed, report, refused = 0.0, None, ""
         try:
-            speed, vectors = _measure(
-                replace(settings, precision=precision), texts, device, at_least=exact_speed
+            _, speed, vectors = _measure(
+                replace(settings, precision=precision), few, texts, device, at_least=at_first / 4
             )
             report = compare(exact, vectors, same_space=precision != "static")
-            require(precision, report, floors or QualityFloors())
+            require(precision, report, EXACT if precision in HALF else floors or QualityFloors())
         except FusionSparkError as error:
             refused = str(error)
+        except Exception as error:  # noqa: BLE001 - a library without a kernel for it fails with anything
+            refused = f"precision {precision!r} failed here: {type(error).__name__}: {error}"[:300]
         trials.append(Trial(precision, speed, report, refused))
         if not refused and speed > best_speed:
             best, best_speed = precision, speed
@@ -114,10 +124,6 @@ def choose_precision(
 
 #: Measured once a process for each model.
 _AUTO_TEXT = "Measured on a sentence of this length, again and again, number"
-
-
-#: What a half precision must show to count as rounding. Neighbours among made-up texts mean nothing.
-EXACT = QualityFloors(mean_cosine=0.9999, p1_cosine=0.9999, overlap_at_10=None)
 
 
 def resolve_auto(settings: EngineSettings) -> EngineSettings:
@@ -137,27 +143,31 @@ def resolve_auto(settings: EngineSettings) -> EngineSettings:
     if key not in _resolved:
         sample = [f"{_AUTO_TEXT} {i}" for i in range(64)]
         fixed = replace(settings, long_text="truncate")
-        _resolved[key] = choose_precision(fixed, sample, EXACT, ("bfloat16", "float16")).precision
+        _resolved[key] = choose_precision(fixed, sample, candidates=HALF).precision
     return replace(settings, precision=_resolved[key])
 
 
 _resolved: dict[tuple[str, str], str] = {}
 
 
+def _distinct(sample: Sequence[str | None]) -> list[str]:
+    return [text for text in dict.fromkeys(sample) if text and text.strip()]
+
+
 def _measure(
-    settings: EngineSettings, texts: list[str], device: Device, at_least: float = 0.0
-) -> tuple[float, np.ndarray]:
+    settings: EngineSettings, few: list[str], texts: list[str], device: Device, at_least: float = 0.0
+) -> tuple[float, float, np.ndarray]:
+    """Texts a second over ``few`` and over ``texts``, and the vectors of the latter."""
     engine = build_engine(settings, device)
-    few = texts[: max(1, min(16, len(texts) // 4))]
     started = time.perf_counter()
     engine.encode(few)
-    speed = len(few) / (time.perf_counter() - started)
-    if speed < at_least / 4:
+    at_first = len(few) / (time.perf_counter() - started)
+    if at_first < at_least:
         # bfloat16 without hardware for it can be forty times slower: the whole sample would take minutes.
         raise ConfigError(
             f"precision {settings.precision!r}",
-            f"is slow on this machine: {speed:.1f} texts/s on {len(few)} texts",
+            f"is slow on this machine: {at_first:.1f} texts/s on {len(few)} texts",
         )
     started = time.perf_counter()
     vectors = engine.encode(texts).embeddings
-    return len(texts) / (time.perf_counter() - started), vectors
+    return at_first, len(texts) / (time.perf_counter() - started), vectors

@@ -26,6 +26,9 @@ FloatMatrix = NDArray[np.float32]
 CPU_BATCH = 2048
 GPU_BATCH = 16384
 
+#: Activations of a `Dense` module, by their names in ``torch.nn``.
+ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
+
 
 class Encoder(Protocol):
     """Any network, table or library that turns tokens into vectors."""
@@ -74,11 +77,7 @@ class TorchEncoder:
         import torch
 
         with torch.inference_mode():
-            vectors = pool(self.network(batch), batch, self.pooling)
-            for weight, bias, activation in self.dense:
-                vectors = torch.nn.functional.linear(vectors, weight, bias)
-                vectors = torch.tanh(vectors) if activation == "Tanh" else vectors
-            return vectors
+            return apply_dense(pool(self.network(batch), batch, self.pooling), self.dense)
 
 
 class CudaEncoder(TorchEncoder):
@@ -106,28 +105,33 @@ class CudaEncoder(TorchEncoder):
 class PaddedNetwork:
     """Any transformers network, for families that have no packed form here."""
 
-    def __init__(self, folder: Path, device: Any, dtype: Any) -> None:
+    def __init__(self, settings: FolderSettings, device: Any, dtype: Any) -> None:
+        folder = settings.transformer
         try:
-            from transformers import AutoModel
+            from transformers import AutoModel, AutoModelForTextEncoding
         except ImportError as error:
             raise MissingExtraError("transformers", "torch", f"the model in {folder}") from error
-        model = AutoModel.from_pretrained(
+        # Of T5, an encoder with a decoder, the encoder alone, as in sentence-transformers.
+        half = settings.config.get("model_type") in {"t5", "mt5", "umt5"}
+        model = (AutoModelForTextEncoding if half else AutoModel).from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
         )
         self.model = model.eval().to(device)
         self.device = device
         self.pad_id = int(model.config.pad_token_id or 0)
+        self.causal = settings.causal
 
     def __call__(self, batch: TokenBatch) -> torch.Tensor:
         """Last hidden state of the real tokens, shape (sum of lengths, width)."""
         # Padding stands on the right whatever the tokenizer prefers: under a causal mask the real
         # tokens then never see it, and under a full mask it is masked out.
         ids, mask = batch.padded(self.pad_id)
-        real = on_device(mask, self.device)
-        hidden = self.model(
-            input_ids=on_device(ids, self.device), attention_mask=real.long()
-        ).last_hidden_state
-        return hidden[real]  # type: ignore[no-any-return]
+        # Without a mask torch takes its fastest attention.
+        seen = None if self.causal or mask.all() else on_device(mask.astype(np.int64), self.device)
+        hidden = self.model(input_ids=on_device(ids, self.device), attention_mask=seen).last_hidden_state
+        # By position: a mask would make a GPU wait until its real tokens are counted.
+        real = on_device(np.flatnonzero(mask), self.device)
+        return hidden.flatten(0, 1).index_select(0, real)  # type: ignore[no-any-return]
 
 
 def load_torch_encoder(
@@ -152,7 +156,7 @@ def load_torch_encoder(
         weights = load_weights(settings.transformer)
         network = packed_bert.PackedBert(weights, settings.config, torch.device(device), dtype)
     else:
-        network = PaddedNetwork(settings.transformer, torch.device(device), dtype)
+        network = PaddedNetwork(settings, torch.device(device), dtype)
     dense = load_dense(settings, device)
     if device.startswith("cuda"):
         return CudaEncoder(network, settings.pooling, dense, GPU_BATCH)
@@ -162,6 +166,16 @@ def load_torch_encoder(
 def load_dense(settings: FolderSettings, device: str = "cpu") -> list[tuple[Any, Any, str]]:
     """Weight, bias and activation of each `Dense` module of a folder."""
     return [_dense(path, device) for path in settings.dense]
+
+
+def apply_dense(vectors: torch.Tensor, dense: Sequence[tuple[Any, Any, str]]) -> torch.Tensor:
+    """``vectors``, shape (n, d), through the `Dense` modules of a folder, one after the other."""
+    import torch
+
+    for weight, bias, activation in dense:
+        vectors = torch.nn.functional.linear(vectors, weight, bias)
+        vectors = getattr(torch.nn, activation)()(vectors)
+    return vectors
 
 
 def load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
@@ -178,19 +192,30 @@ def load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
     weights: dict[str, torch.Tensor] = {}
     for file in files:
         # Mapped into memory: worker processes of one node share the pages.
-        weights.update(load_file(str(file)))
+        weights.update({_modern(name): value for name, value in load_file(str(file)).items()})
     return weights
+
+
+def _modern(name: str) -> str:
+    """Name of a weight as transformers has it today; checkpoints of TensorFlow's time say gamma and beta."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _dense(folder: Path, device: str) -> tuple[Any, Any, str]:
     import json
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    activation = str(config.get("activation_function", "Identity")).rsplit(".", 1)[-1]
-    if activation not in {"Identity", "Tanh"}:
+    # Tanh is what sentence-transformers takes where the file does not say.
+    activation = str(config.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
+    if activation not in ACTIVATIONS:
         raise ConfigError(
-            f"model folder {folder}", f"Dense with activation {activation!r}", allowed="Identity, Tanh"
+            f"model folder {folder}",
+            f"Dense with activation {activation!r}",
+            allowed=", ".join(ACTIVATIONS),
+            remedy="use a model with one of these",
         )
+    if config.get("use_residual"):
+        raise ConfigError(f"model folder {folder}", "Dense with use_residual", allowed="Dense without it")
     weights = {name: value.to(device).float() for name, value in load_weights(folder).items()}
     return weights["linear.weight"], weights.get("linear.bias"), activation
 

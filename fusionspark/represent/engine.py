@@ -165,7 +165,7 @@ class EmbeddingEngine:
             if text is not None and (text in slots or text.strip()):
                 at[i] = slots.setdefault(text, len(slots))
         vocabulary = self.vocabulary
-        contents = vocabulary.tokenize(list(slots))
+        contents = vocabulary.contents(list(slots))
         sizes = np.fromiter(map(len, contents), dtype=np.int32, count=len(contents))
         long = sizes > vocabulary.room
         if self.long_text == "error" and long.any():
@@ -276,15 +276,22 @@ class EmbeddingEngine:
         """Vectors of one batch; NaN where the model fails on a text alone."""
         try:
             vectors = self.encoder.encode(batch)
-        except Exception as error:  # noqa: BLE001 - a model may fail with anything; the row is marked
+        except Exception as error:
+            # A model may fail with anything: what it fails on is found and marked.
+            if is_device_lost(error):
+                # Every batch after this one would fail too. Spark tries the task again in a new process.
+                raise
             self.counters.last_error = f"{type(error).__name__}: {error}"[:300]
-            if is_out_of_memory(error):
-                self._shrink(batch)
-            if len(batch) == 1:
-                return np.full((1, self.dimension), np.nan, dtype=np.float32)
-            return np.concatenate([self._encode_batch(half) for half in batch.split()])
-        self._count(batch)
-        return vectors
+            no_memory = is_out_of_memory(error)
+        else:
+            self._count(batch)
+            return vectors
+        # Out of the handler: the error's traceback kept what the failed pass had allocated.
+        if no_memory:
+            self._shrink(batch)
+        if len(batch) == 1:
+            return np.full((1, self.dimension), np.nan, dtype=np.float32)
+        return np.concatenate([self._encode_batch(half) for half in batch.split()])
 
     def _count(self, batch: TokenBatch) -> None:
         self.counters.batches += 1
@@ -316,6 +323,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text or "failed to allocate memory" in text
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether ``error`` says that a GPU answers nothing any more, as after a failed assertion on it."""
+    if is_out_of_memory(error):
+        return False
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def release_gpu_memory() -> None:

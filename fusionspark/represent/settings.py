@@ -7,6 +7,7 @@ https://sbert.net/docs/sentence_transformer/usage/custom_models.html for their m
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ _OLD_POOLING_KEYS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 POOLINGS = tuple(_OLD_POOLING_KEYS.values())
+
+#: Modules of a folder that are known here.
+_ORDER = re.compile(r"Transformer Pooling( Dense)*( Normalize)?")
+
+#: Where sentence-transformers has kept the token limit over the years; the first file that is there counts.
+_LIMITS = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 
 #: Longest input of a model whose files name no limit.
 _NO_LIMIT = 8192
@@ -68,9 +78,10 @@ class FolderSettings:
     config: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def decoder(self) -> bool:
-        """Whether the network is a decoder language model."""
-        return any(name.endswith("ForCausalLM") for name in self.config.get("architectures") or ())
+    def causal(self) -> bool:
+        """Whether a token of the network sees the tokens before it only."""
+        both_ways = self.config.get("use_bidirectional_attention") or self.config.get("is_causal") is False
+        return _decoder(self.config) and not both_ways
 
 
 def read_settings(folder: Path) -> FolderSettings:
@@ -84,24 +95,23 @@ def read_settings(folder: Path) -> FolderSettings:
     modules = _json(folder / "modules.json", default=None)
     if modules is None:
         config = _json(folder / "config.json")
-        causal = any(name.endswith("ForCausalLM") for name in config.get("architectures") or ())
         return FolderSettings(
-            folder, ("lasttoken",) if causal else ("mean",), (), False,
+            folder, ("lasttoken",) if _decoder(config) else ("mean",), (), False,
             _limit(folder, config, None), False, config=config,
         )  # fmt: skip
     kinds = [(str(module["type"]).rsplit(".", 1)[-1], folder / module["path"]) for module in modules]
-    unknown = [kind for kind, _ in kinds if kind not in {"Transformer", "Pooling", "Dense", "Normalize"}]
-    if unknown or not kinds or kinds[0][0] != "Transformer":
+    if not _ORDER.fullmatch(" ".join(kind for kind, _ in kinds)):
         raise ConfigError(
             f"model folder {folder}",
             f"modules.json lists {[kind for kind, _ in kinds]}",
-            allowed="a Transformer, then Pooling, Dense and Normalize modules",
-            remedy="use a model made of these modules",
+            allowed="Transformer, Pooling, any number of Dense, then Normalize or not",
+            remedy="use a model made of these modules in this order",
         )
     transformer = kinds[0][1]
     config = _json(transformer / "config.json")
     pooling, include_prompt = _pooling(kinds, folder)
-    bert = _json(transformer / "sentence_bert_config.json", default={})
+    limits = [found for name in _LIMITS if (found := _json(transformer / name, default=None))]
+    bert: dict[str, Any] = limits[0] if limits else {}
     own = _json(folder / "config_sentence_transformers.json", default={})
     prompts = {str(key): str(value) for key, value in (own.get("prompts") or {}).items()}
     return FolderSettings(
@@ -116,6 +126,10 @@ def read_settings(folder: Path) -> FolderSettings:
         include_prompt=include_prompt,
         config=config,
     )
+
+
+def _decoder(config: dict[str, Any]) -> bool:
+    return any(name.endswith("ForCausalLM") for name in config.get("architectures") or ())
 
 
 def max_positions(settings: FolderSettings) -> int:
@@ -134,15 +148,7 @@ def _positions(config: dict[str, Any]) -> int:
 
 
 def _pooling(kinds: list[tuple[str, Path]], folder: Path) -> tuple[tuple[str, ...], bool]:
-    paths = [path for kind, path in kinds if kind == "Pooling"]
-    if not paths:
-        raise ConfigError(
-            f"model folder {folder}",
-            "modules.json lists no Pooling module",
-            allowed="one Pooling module",
-            remedy="save the model again with sentence-transformers",
-        )
-    config = _json(paths[0] / "config.json")
+    config = _json(next(path for kind, path in kinds if kind == "Pooling") / "config.json")
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [name for key, name in _OLD_POOLING_KEYS.items() if config.get(key)] or ["mean"]

@@ -7,18 +7,24 @@ tokens' assumed frequency. Word order is lost; see `fusionspark.represent.qualit
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fusionspark.errors import MissingExtraError
+from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.batching import TokenBatch
 from fusionspark.represent.cache import cache_root, made_once
-from fusionspark.represent.encoders import CPU_BATCH, FloatMatrix
+from fusionspark.represent.encoders import CPU_BATCH, FloatMatrix, load_weights
 from fusionspark.represent.model_source import ModelSource
 from fusionspark.represent.settings import read_settings
-from fusionspark.represent.tokenizing import RustTokenizer, Vocabulary, set_tokenizer_threads
+from fusionspark.represent.tokenizing import (
+    RustTokenizer,
+    Vocabulary,
+    load_tokenizer,
+    set_tokenizer_threads,
+)
 from fusionspark.represent.word_memo import remember_words
 
 DIMENSIONS = 256
@@ -101,9 +107,12 @@ class KnownTokens:
         return [row[row != self.unknown] if self.unknown in row else row for row in rows]
 
 
-def load_static(folder: Path, max_tokens: int, threads: int) -> tuple[StaticEncoder, Vocabulary, bool]:
-    """Encoder, vocabulary and whether vectors have unit length, of a model2vec folder."""
+def load_static(folder: Path, threads: int) -> tuple[StaticEncoder, Vocabulary, bool]:
+    """Encoder, vocabulary and whether vectors have unit length, of a folder of static vectors."""
     set_tokenizer_threads(threads)
+    config = folder / "config.json"
+    if not config.is_file() or json.loads(config.read_text("utf-8")).get("model_type") != "model2vec":
+        return _load_static_embedding(folder)
     try:
         from model2vec import StaticModel
     except ImportError as error:
@@ -117,5 +126,25 @@ def load_static(folder: Path, max_tokens: int, threads: int) -> tuple[StaticEnco
     nothing = np.array([], dtype=np.int32)
     known = KnownTokens(RustTokenizer(model.tokenizer), model.unk_token_id)
     tokenize = remember_words(known, model.tokenizer)
-    vocabulary = Vocabulary(tokenize, nothing, nothing, max_tokens or int(model.max_length or 512))
+    vocabulary = Vocabulary(tokenize, nothing, nothing, int(model.max_length or 512))
     return StaticEncoder(np.ascontiguousarray(table)), vocabulary, bool(model.normalize)
+
+
+def _load_static_embedding(folder: Path) -> tuple[StaticEncoder, Vocabulary, bool]:
+    """The same of sentence-transformers' ``StaticEmbedding``: the plain mean over all tokens of a text."""
+    modules = json.loads((folder / "modules.json").read_text("utf-8"))
+    kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
+    if kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+        raise ConfigError(
+            f"model folder {folder}",
+            f"modules.json lists {kinds}",
+            allowed="StaticEmbedding, then Normalize or not",
+            remedy="use a model made of these modules",
+        )
+    inner = folder / modules[0]["path"]
+    tokenizer = load_tokenizer(inner)
+    tokenize = remember_words(RustTokenizer(tokenizer), tokenizer)
+    nothing = np.array([], dtype=np.int32)
+    weights = load_weights(inner)
+    table = weights["embedding.weight" if "embedding.weight" in weights else "embeddings"].float().numpy()
+    return StaticEncoder(table), Vocabulary(tokenize, nothing, nothing, 0), "Normalize" in kinds

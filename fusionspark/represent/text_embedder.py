@@ -27,7 +27,7 @@ from fusionspark.represent.autotune import Choice, check_quality, choose_precisi
 from fusionspark.represent.engine import LONG_TEXT
 from fusionspark.represent.gpu_profile import map_in_arrow
 from fusionspark.represent.loading import EngineSettings
-from fusionspark.represent.model_source import resolve_model
+from fusionspark.represent.model_source import pinned
 from fusionspark.represent.quality import QualityFloors, QualityReport
 from fusionspark.represent.text_params import TextEmbedderParams
 
@@ -38,7 +38,7 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
     """Appends the embedding of a text column.
 
     ``transform`` is lazy, keeps every input column and appends ``outputCol`` (``array<float>``),
-    ``n_tokens`` (int, the whole text), ``truncated`` (boolean) and ``status`` (``ok``, ``empty`` or
+    ``tokensCol`` (int, the whole text), ``truncatedCol`` (boolean) and ``statusCol`` (``ok``, ``empty`` or
     ``failed``). A text that is null, empty or white space gets a null vector, never zeros.
 
     Parameters
@@ -47,6 +47,8 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         String column.
     outputCol : str, default "embedding"
         Name of the vector column.
+    tokensCol, truncatedCol, statusCol : str, default "n_tokens", "truncated", "status"
+        Names of the other columns; give a second stage on the same table names of its own.
     model : str
         Model spec; see `fusionspark.represent.model_source.resolve_model`. Every node must find it.
     modelDigest : str, default ""
@@ -101,6 +103,9 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         *,
         inputCol: str | None = None,
         outputCol: str = columns.EMBEDDING,
+        tokensCol: str = columns.N_TOKENS,
+        truncatedCol: str = columns.TRUNCATED,
+        statusCol: str = columns.STATUS,
         model: str | None = None,
         modelDigest: str = "",
         precision: str = "float32",
@@ -120,7 +125,8 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         super().__init__()
         self.monitor: Monitor | None = None
         self._setDefault(
-            outputCol=columns.EMBEDDING, modelDigest="", precision="float32", device="auto", maxTokens=0,
+            outputCol=columns.EMBEDDING, tokensCol=columns.N_TOKENS, truncatedCol=columns.TRUNCATED,
+            statusCol=columns.STATUS, modelDigest="", precision="float32", device="auto", maxTokens=0,
             tokenBudget=0, windowSize=10_000, longText="truncate", handleInvalid="keep",
             pooling="auto", promptName="", cacheDir="", gpuAmount=0.0,
         )  # fmt: skip
@@ -132,6 +138,9 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         *,
         inputCol: str | None = None,
         outputCol: str | None = None,
+        tokensCol: str | None = None,
+        truncatedCol: str | None = None,
+        statusCol: str | None = None,
         model: str | None = None,
         modelDigest: str | None = None,
         precision: str | None = None,
@@ -154,12 +163,8 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
     def transformSchema(self, schema: StructType) -> StructType:
         """Schema of the output, after checking the input column and the Params."""
         self._check(schema)
-        added = [
-            StructField(self.getOutputCol(), ArrayType(FloatType(), containsNull=False)),
-            StructField(columns.N_TOKENS, IntegerType()),
-            StructField(columns.TRUNCATED, BooleanType()),
-            StructField(columns.STATUS, StringType()),
-        ]
+        kinds = (ArrayType(FloatType(), containsNull=False), IntegerType(), BooleanType(), StringType())
+        added = [StructField(name, kind) for name, kind in zip(self._outputs(), kinds, strict=True)]
         return StructType([*schema.fields, *added])
 
     def engine_settings(self) -> EngineSettings:
@@ -201,6 +206,11 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         self._set(precision=choice.precision)
         return choice
 
+    def _outputs(self) -> tuple[str, str, str, str]:
+        wanted = (self.outputCol, self.tokensCol, self.truncatedCol, self.statusCol)
+        embedding, tokens, truncated, status = (self.getOrDefault(param) for param in wanted)
+        return embedding, tokens, truncated, status
+
     def _check(self, schema: StructType) -> None:
         name = self.getInputCol() if self.isDefined(self.inputCol) else ""
         if name not in schema.fieldNames():
@@ -212,10 +222,13 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
             raise ConfigError(
                 f"column {name!r}", f"is {schema[name].dataType.simpleString()}", allowed="string"
             )
-        new = (self.getOutputCol(), columns.N_TOKENS, columns.TRUNCATED, columns.STATUS)
-        if taken := [column for column in new if column in schema.fieldNames()]:
+        # Spark tells no capitals apart, unless it is asked to.
+        there = [name.lower() for name in (*schema.fieldNames(), *self._outputs())]
+        if taken := [name for name in self._outputs() if there.count(name.lower()) > 1]:
             raise ConfigError(
-                f"columns {taken}", "are in the table already", remedy="drop or rename them, or set outputCol"
+                f"columns {taken}",
+                "are in the table already, or named twice",
+                remedy="set outputCol, tokensCol, truncatedCol and statusCol, or drop or rename the old ones",
             )
         invalid, window = self.getHandleInvalid(), self.getOrDefault(self.windowSize)
         if invalid not in HANDLE_INVALID:
@@ -232,13 +245,14 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         settings = self.engine_settings()
         if not settings.model_digest:
             # With a digest the workers check for themselves, and the model may lie on their side only
-            # (`--archives`).
-            resolve_model(settings.model)
+            # (`--archives`; not with `auto`, which measures here).
+            settings = replace(settings, model=pinned(settings.model))
         run = text_partition(
             resolve_auto(settings),
             self.getInputCol(),
             self.getOrDefault(self.windowSize),
             self.getHandleInvalid(),
             self.monitor,
+            names=self._outputs(),
         )
         return map_in_arrow(dataset, run, schema, self.getOrDefault(self.gpuAmount))

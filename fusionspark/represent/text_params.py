@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 class TextEmbedderParams(HasInputCol, HasOutputCol, HasHandleInvalid):
     """What `TextEmbedder` can be told; the stage's docstring explains each of them."""
 
+    tokensCol: Param[str] = Param(
+        Params._dummy(), "tokensCol", "column of the number of tokens", TypeConverters.toString
+    )
+    truncatedCol: Param[str] = Param(
+        Params._dummy(), "truncatedCol", "column that says whether a text was cut", TypeConverters.toString
+    )
+    statusCol: Param[str] = Param(
+        Params._dummy(), "statusCol", "column of ok, empty or failed", TypeConverters.toString
+    )
     model: Param[str] = Param(Params._dummy(), "model", "model spec", TypeConverters.toString)
     modelDigest: Param[str] = Param(
         Params._dummy(), "modelDigest", "digest that workers insist on; empty: none", TypeConverters.toString
@@ -73,6 +82,30 @@ class TextEmbedderParams(HasInputCol, HasOutputCol, HasHandleInvalid):
     def setHandleInvalid(self, value: str) -> Self:
         """Set ``handleInvalid``."""
         return self._set(handleInvalid=value)  # type: ignore[no-any-return]
+
+    def setTokensCol(self, value: str) -> Self:
+        """Set ``tokensCol``."""
+        return self._set(tokensCol=value)  # type: ignore[no-any-return]
+
+    def getTokensCol(self) -> str:
+        """Value of ``tokensCol``."""
+        return self.getOrDefault(self.tokensCol)  # type: ignore[no-any-return]
+
+    def setTruncatedCol(self, value: str) -> Self:
+        """Set ``truncatedCol``."""
+        return self._set(truncatedCol=value)  # type: ignore[no-any-return]
+
+    def getTruncatedCol(self) -> str:
+        """Value of ``truncatedCol``."""
+        return self.getOrDefault(self.truncatedCol)  # type: ignore[no-any-return]
+
+    def setStatusCol(self, value: str) -> Self:
+        """Set ``statusCol``."""
+        return self._set(statusCol=value)  # type: ignore[no-any-return]
+
+    def getStatusCol(self) -> str:
+        """Value of ``statusCol``."""
+        return self.getOrDefault(self.statusCol)  # type: ignore[no-any-return]
 
     def setModel(self, value: str) -> Self:
         """Set ``model``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,13 +35,17 @@ class Vocabulary:
     Attributes
     ----------
     tokenize : Tokenizer
-        Ids of the text itself.
+        Ids of a string.
     prefix, suffix : ndarray of int32
         Special tokens before and after it.
     max_tokens : int
         Longest input, special tokens included; 0 is no limit.
     truncate_left : bool
         Whether truncation drops the beginning of a text and not its end.
+    prompt : str
+        Stands before every text, and becomes tokens together with it.
+    head : ndarray of int32
+        Tokens of the prompt alone.
     skip : int
         Tokens at the beginning that pooling leaves out.
     """
@@ -51,34 +55,57 @@ class Vocabulary:
     suffix: IntArray
     max_tokens: int
     truncate_left: bool = False
+    prompt: str = ""
+    head: IntArray = field(default_factory=lambda: np.array([], dtype=np.int32))
     skip: int = 0
 
     @property
     def room(self) -> int:
-        """Tokens of the text itself that fit into one input; at least 1."""
+        """Tokens of prompt and text that fit into one input; at least 1."""
         if not self.max_tokens:
             return np.iinfo(np.int32).max
         return max(1, self.max_tokens - len(self.prefix) - len(self.suffix))
 
+    def contents(self, texts: Sequence[str]) -> list[IntArray]:
+        """Tokens of each text, behind the prompt; not cut, and without special ones."""
+        # Together, as sentence-transformers does: where prompt and text meet, a byte-pair tokenizer joins
+        # what stands on both sides.
+        return self.tokenize([self.prompt + text for text in texts] if self.prompt else texts)
+
     def wrap(self, content: IntArray) -> IntArray:
-        """One input: special tokens, the text cut to `room`, special tokens."""
+        """One input: special tokens, the content cut to `room`, special tokens."""
         if len(content) > self.room:
             content = content[-self.room :] if self.truncate_left else content[: self.room]
         return np.concatenate((self.prefix, content, self.suffix))
 
     def chunks(self, content: IntArray) -> list[IntArray]:
-        """Inputs that together hold the whole text, each at most `max_tokens` long."""
-        pieces = range(0, max(1, len(content)), self.room)
-        return [self.wrap(content[start : start + self.room]) for start in pieces]
+        """Inputs that together hold the whole text, each behind the prompt and at most `max_tokens` long."""
+        least = min(len(self.head), len(content))
+        unlike = np.flatnonzero(self.head[:least] != content[:least])
+        head = content[: int(unlike[0]) if len(unlike) else least]
+        step = max(1, self.room - len(head))
+        starts = range(len(head), max(len(head) + 1, len(content)), step)
+        return [self.wrap(np.concatenate((head, content[start : start + step]))) for start in starts]
 
     def with_prompt(self, prompt: str, pooled: bool) -> Vocabulary:
-        """The same with ``prompt`` before every text, its tokens pooled or left out of pooling."""
+        """The same with ``prompt`` before every text, its tokens pooled or left out of pooling.
+
+        Raises
+        ------
+        ConfigError
+            The prompt leaves no room for a text.
+        """
         if not prompt:
             return self
-        # Tokens of a prompt are those it has on its own: both sides end at white space or punctuation.
-        inner = self.tokenize([prompt])[0]
-        prefix = np.concatenate((self.prefix, inner))
-        return replace(self, prefix=prefix, skip=0 if pooled else len(prefix))
+        head = self.tokenize([prompt])[0]
+        if len(head) >= self.room:
+            raise ConfigError(
+                "prompt",
+                f"{prompt[:60]!r} has {len(head)} tokens",
+                allowed=f"less than {self.room}, so that a text fits behind it",
+                remedy="shorten it, or raise maxTokens",
+            )
+        return replace(self, prompt=prompt, head=head, skip=0 if pooled else len(self.prefix) + len(head))
 
 
 def clean_unicode(text: str) -> str:
@@ -130,7 +157,7 @@ def load_vocabulary(folder: Path, max_tokens: int, lower_case: bool = False, thr
         tokenizers, or transformers for a folder without tokenizer.json, is not installed.
     """
     set_tokenizer_threads(threads)
-    tokenizer = _rust_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     config_file = folder / "tokenizer_config.json"
     config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
     tokenize = remember_words(RustTokenizer(tokenizer, lower_case), tokenizer)
@@ -140,7 +167,14 @@ def load_vocabulary(folder: Path, max_tokens: int, lower_case: bool = False, thr
     )
 
 
-def _rust_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The `tokenizers.Tokenizer` of a folder.
+
+    Raises
+    ------
+    ConfigError, MissingExtraError
+        As for `load_vocabulary`.
+    """
     try:
         import tokenizers
     except ImportError as error:

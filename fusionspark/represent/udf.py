@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusionspark import columns
 from fusionspark.represent.arrow_partition import Monitor, report
 from fusionspark.represent.autotune import resolve_auto
 from fusionspark.represent.loading import EngineSettings, build_engine, loads
+from fusionspark.represent.model_source import pinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +43,18 @@ def embed_udf(model: str, *, monitor: Monitor | None = None, **options: Any) -> 
     import pandas as pd
     from pyspark.sql.pandas.functions import pandas_udf
 
-    settings = resolve_auto(EngineSettings(model=model, **options))
+    settings = EngineSettings(model=model, **options)
+    if not settings.model_digest:
+        settings = replace(settings, model=pinned(model))
+    settings = resolve_auto(settings)
 
     def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         before = loads()
         engine = None
         for texts in batches:
             engine = engine or build_engine(settings)
-            result = engine.encode([None if text is None else str(text) for text in texts.tolist()])
+            # A column of numbers marks what is missing as NaN.
+            result = engine.encode([None if pd.isna(text) else str(text) for text in texts.tolist()])
             if monitor is not None:
                 monitor.add(report(engine, before))
                 before = loads()

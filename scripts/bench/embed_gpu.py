@@ -154,15 +154,17 @@ def measure(name: str, texts: list[str], args: argparse.Namespace, folder: Path)
     for _ in range(args.repeats):
         synchronize(args.device)
         started = time.perf_counter()
-        result = engine.encode(texts)
+        windows = [(i, texts[i : i + args.window]) for i in range(0, len(texts), args.window)]
+        results = [result for _, result in engine.encode_ahead(windows)]
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
         vectors = other.encode(texts, show_progress_bar=False)
         synchronize(args.device)
         theirs.append(time.perf_counter() - started)
-    lengths = np.minimum(result.n_tokens, engine.vocabulary.max_tokens)
+    lengths = np.minimum(np.concatenate([r.n_tokens for r in results]), engine.vocabulary.max_tokens)
+    embeddings = np.concatenate([result.embeddings for result in results])
     seconds = statistics.median(ours)
-    a, b = result.embeddings.astype(np.float64), np.asarray(vectors, dtype=np.float64)
+    a, b = embeddings.astype(np.float64), np.asarray(vectors, dtype=np.float64)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     found = {
         "sentences_per_second": round(len(texts) / seconds, 1),
@@ -187,7 +189,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="bfloat16")
-    parser.add_argument("--budget", type=int, default=65_536)
+    parser.add_argument("--budget", type=int, default=0, help="tokens of a batch; 0: the engine's own")
+    parser.add_argument("--window", type=int, default=4096, help="texts sorted together, tokenised ahead")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--threads", type=int, default=4)
     args = parser.parse_args()

@@ -48,6 +48,36 @@ def test_instruction(tmp_path):
     np.testing.assert_allclose(engine.encode(TEXTS[:4]).embeddings, expected, atol=3e-5)
 
 
+def write_byte_pairs(folder):
+    """A byte-level tokenizer, as decoders have: a space belongs to the word behind it."""
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    names = ["<pad>", "<end>"]
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=78, special_tokens=names, show_progress=False)
+    tokenizer.train_from_iterator(["Query: the cat", "the red cat sat: the mat"] * 9, trainer)
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A <end>", special_tokens=[("<end>", 1)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"pad_token": "<pad>", "eos_token": "<end>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 64}))
+
+
+@pytest.mark.parametrize("prompt", ["Query: ", "Query:", "the"])
+@pytest.mark.parametrize("pooled", [True, False])
+def test_an_instruction_and_its_text_become_tokens_together(tmp_path, prompt, pooled):
+    folder = make_qwen(tmp_path / "qwen", "left")
+    write_byte_pairs(folder)
+    write_modules(folder, "mean")
+    file = folder / "1_Pooling" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "include_prompt": pooled}))
+    texts = ["the cat sat", "a", "red cat the mat: cat", "mat"]
+    found = build_engine(EngineSettings(model=str(folder), prompt=prompt)).encode(texts)
+    np.testing.assert_allclose(found.embeddings, reference(folder, texts, prompt=prompt), atol=3e-5)
+
+
 def test_a_plain_decoder_folder_pools_its_last_token(tmp_path):
     folder = make_qwen(tmp_path / "qwen", "left", normalize=False)
     expected = build_engine(EngineSettings(model=str(folder))).encode(TEXTS[:4]).embeddings

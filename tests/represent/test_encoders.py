@@ -79,6 +79,85 @@ def test_roberta_positions_start_behind_the_padding_id(tmp_path):
     np.testing.assert_allclose(result.embeddings, reference(folder, TEXTS), atol=2e-5)
 
 
+def test_t5_is_its_encoder(tmp_path):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    folder = make_bert(tmp_path / "t5")
+    torch.manual_seed(3)
+    config = transformers.T5Config(
+        vocab_size=80, d_model=16, d_kv=4, num_heads=4, d_ff=32, num_layers=2, pad_token_id=0
+    )
+    transformers.T5ForConditionalGeneration(config).eval().save_pretrained(folder, safe_serialization=True)
+    result = build_engine(EngineSettings(model=str(folder), token_budget=50)).encode(TEXTS)
+    np.testing.assert_allclose(result.embeddings, reference(folder, TEXTS), atol=2e-5)
+
+
+def test_weights_of_tensorflows_time_are_read(tiny_bert, tmp_path):
+    torch_files = pytest.importorskip("safetensors.torch")
+    expected = build_engine(EngineSettings(model=str(tiny_bert))).encode(TEXTS).embeddings
+    folder = shutil.copytree(tiny_bert, tmp_path / "old")
+    old = {}
+    for name, value in torch_files.load_file(folder / "model.safetensors").items():
+        before = name.replace("LayerNorm.weight", "LayerNorm.gamma")
+        old["bert." + before.replace("LayerNorm.bias", "LayerNorm.beta")] = value
+    torch_files.save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
+    found = build_engine(EngineSettings(model=str(folder))).encode(TEXTS).embeddings
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_limit_of_an_older_roberta_folder_counts(tmp_path):
+    folder = make_bert(tmp_path / "bert")
+    (folder / "sentence_bert_config.json").rename(folder / "sentence_roberta_config.json")
+    assert build_engine(EngineSettings(model=str(folder))).encode(TEXTS).truncated.sum() == 1
+
+
+@pytest.mark.parametrize(
+    "activation", ["torch.nn.modules.activation.ReLU", "torch.nn.modules.activation.GELU", None]
+)
+def test_dense_modules_equal_sentence_transformers(tmp_path, activation):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    folder = make_bert(tmp_path / "bert")
+    (folder / "2_Dense").mkdir()
+    torch.manual_seed(4)
+    save_file(
+        {"linear.weight": torch.randn(8, 16), "linear.bias": torch.randn(8)},
+        folder / "2_Dense" / "model.safetensors",
+    )
+    config = {"in_features": 16, "out_features": 8, "bias": True}
+    config |= {"activation_function": activation} if activation else {}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(config))
+    modules = json.loads((folder / "modules.json").read_text())
+    dense = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    (folder / "modules.json").write_text(
+        json.dumps([*modules[:2], dense, {**modules[2], "idx": 3, "name": "3"}])
+    )
+    found = build_engine(EngineSettings(model=str(folder))).encode(TEXTS).embeddings
+    assert found.shape[1] == 8
+    np.testing.assert_allclose(found, reference(folder, TEXTS), atol=2e-5)
+    (folder / "modules.json").write_text(json.dumps([*modules, dense]))
+    with pytest.raises(ConfigError, match="Normalize', 'Dense'"):
+        build_engine(EngineSettings(model=str(folder)))
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_static_embedding_equals_sentence_transformers(tmp_path, unit):
+    st = pytest.importorskip("sentence_transformers")
+    import torch
+    from sentence_transformers.models import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer
+
+    bert = make_bert(tmp_path / "bert")
+    torch.manual_seed(2)
+    table = StaticEmbedding(Tokenizer.from_file(str(bert / "tokenizer.json")), embedding_dim=8)
+    folder = tmp_path / "static"
+    st.SentenceTransformer(modules=[table, *([Normalize()] if unit else [])], device="cpu").save(str(folder))
+    assert resolve_model(str(folder)).kind == "static"
+    found = build_engine(EngineSettings(model=str(folder))).encode(TEXTS[:5])
+    np.testing.assert_allclose(found.embeddings, reference(folder, TEXTS[:5]), atol=2e-5)
+
+
 def test_named_prompt_is_put_before_every_text(tiny_bert):
     texts = ["cat sat", "dog"]
     result = build_engine(EngineSettings(model=str(tiny_bert), prompt_name="query")).encode(texts)
@@ -107,6 +186,8 @@ def test_lone_surrogates_and_a_megabyte_are_texts(tiny_bert):
 def test_a_model_is_loaded_once_a_process(tiny_bert, tmp_path):
     clear_cache()
     before = loads()
+    for prompt in ("", "the red "):
+        build_engine(EngineSettings(model=str(tiny_bert), prompt=prompt, max_tokens=9, normalize=False))
     for budget in (64, 128):
         build_engine(EngineSettings(model=str(tiny_bert), token_budget=budget))
     copy = shutil.copytree(tiny_bert, tmp_path / "copy")

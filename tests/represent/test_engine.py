@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import weakref
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,49 @@ def test_the_budget_halves_when_memory_runs_out_and_grows_back():
     for i in range(80):
         it.encode([f"{i}"])
     assert it._budget == 32
+
+
+def test_a_pass_that_ran_out_of_memory_is_let_go_before_the_next_one():
+    class Buffer:
+        pass
+
+    class Greedy(Sums):
+        held: list[weakref.ref[Buffer]] = []
+
+        def encode(self, batch):
+            assert not [one for one in self.held if one() is not None], "still held by the pass before"
+            buffer = Buffer()
+            self.held.append(weakref.ref(buffer))
+            return super().encode(batch)
+
+    it = engine(Greedy(room=8), token_budget=64)
+    assert it.encode([chr(97 + i) * 4 for i in range(8)]).status == ["ok"] * 8
+    assert it.counters.out_of_memory > 1
+
+
+def test_a_lost_gpu_is_no_text_that_failed():
+    class Lost(Sums):
+        def encode(self, batch):
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        engine(Lost()).encode(["a", "b"])
+
+
+def test_each_piece_of_a_long_text_stands_behind_the_prompt():
+    it = engine(max_tokens=4, long_text="chunk_mean")
+    it.vocabulary = it.vocabulary.with_prompt("zz", pooled=False)
+    assert it.vocabulary.skip == 2
+    pieces = it.vocabulary.chunks(it.vocabulary.contents(["abc"])[0])
+    assert ["".join(map(chr, piece)) for piece in pieces] == ["zzab", "zzc"]
+    # Where prompt and text become one token, only what they begin with alike is the prompt.
+    joined = replace(it.vocabulary, head=letters(["zy"])[0])
+    assert ["".join(map(chr, p)) for p in joined.chunks(letters(["zabcde"])[0])] == ["zabc", "zde"]
+
+
+def test_a_prompt_that_leaves_no_room_is_refused():
+    with pytest.raises(ConfigError, match=r"prompt: 'zzzz' has 4 tokens.*less than 4"):
+        engine(max_tokens=4).vocabulary.with_prompt("zzzz", pooled=True)
 
 
 def test_long_text_is_cut():

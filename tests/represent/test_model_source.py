@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fusionspark.errors import ConfigError, MissingExtraError, ModelMismatchError
-from fusionspark.represent.model_source import model_digest, resolve_model, verify_digest
+from fusionspark.represent.model_source import model_digest, pinned, resolve_model, verify_digest
 
 
 def test_digest_follows_contents_not_place(tiny_bert, tmp_path):
@@ -62,6 +62,24 @@ def test_a_hub_name_offline_says_what_to_do(monkeypatch):
     monkeypatch.setattr(hub, "snapshot_download", offline)
     with pytest.raises(ConfigError, match=r"model 'some/model'.*give its path"):
         resolve_model("some/model")
+
+
+def test_a_hub_name_is_asked_for_once_and_pinned_to_its_commit(tiny_bert, tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    commit = "0123456789" * 4
+    folder = tmp_path / "models--some--pinned" / "snapshots" / commit
+    shutil.copytree(tiny_bert, folder)
+    asked = []
+
+    def fetch(name, revision=None, local_files_only=False, **_):
+        asked.append((name, revision, local_files_only))
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", fetch)
+    assert pinned("some/pinned") == pinned("some/pinned") == f"some/pinned@{commit}"
+    assert resolve_model(f"some/pinned@{commit}").path == folder.resolve()
+    assert asked == [("some/pinned", None, False), ("some/pinned", commit, True)]
+    assert pinned(str(folder)) == str(folder)
 
 
 def test_weights_in_a_pickle_only_are_refused(tmp_path):

@@ -102,25 +102,43 @@ def test_static_equals_its_library(tiny_bert, tmp_path):
 
 
 def test_report_by_hand():
-    reference = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=np.float32)
+    # Points of a half circle: the ten nearest are the same whatever the scale or the mirror.
+    angle = np.linspace(0, np.pi, 30) ** 1.1
+    reference = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     report = compare(reference, reference * np.float32(3))
-    assert (report.texts, report.overlap_at_10) == (3, 1.0)
+    assert (report.texts, report.overlap_at_10) == (30, 1.0)
     assert report.mean_cosine == pytest.approx(1.0)
-    other = compare(reference, np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], dtype=np.float32))
+    other = compare(reference, np.pad(reference, ((0, 0), (0, 1))))
     assert other.mean_cosine is None  # another space: cosines mean nothing there
     rotated = compare(reference, reference[:, ::-1], same_space=False)
     assert (rotated.mean_cosine, rotated.overlap_at_10) == (None, 1.0)
 
 
-def test_rows_without_a_vector_are_left_out():
-    a = np.array([[1.0, 0.0], [np.nan, np.nan], [0.0, 1.0]], dtype=np.float32)
-    assert compare(a, a).texts == 2
+def test_texts_that_only_the_candidate_lost_count_as_unlike():
+    reference = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    reference[3] = np.nan  # an empty text
+    candidate = reference.copy()
+    candidate[10:20] = np.nan
+    report = compare(reference, candidate)
+    assert report.texts == 39
+    assert report.mean_cosine == pytest.approx(29 / 39)
+    assert report.p1_cosine == 0
+    assert 0.4 < report.overlap_at_10 < 29 / 39
     with pytest.raises(ConfigError, match="has 1 texts"):
-        compare(a[:2], a[:2])
+        compare(reference[2:4], reference[2:4])
+
+
+def test_few_texts_say_nothing_of_neighbours():
+    vectors = np.random.default_rng(0).normal(size=(29, 8)).astype(np.float32)
+    report = compare(vectors, vectors)
+    assert report.overlap_at_10 is None
+    with pytest.raises(ConfigError, match=r"cannot be judged on 29 texts.*overlap@10 unknown.*30 distinct"):
+        require("static", report, QualityFloors())
+    require("int8", report, QualityFloors(overlap_at_10=0.0))
 
 
 def test_the_gate_prints_the_figures():
-    a = np.eye(3, dtype=np.float32)
+    a = np.eye(30, dtype=np.float32)
     report = compare(a, np.roll(a, 1, axis=0))
     with pytest.raises(
         ConfigError, match=r"mean cosine 0\.0000 < 0\.98; 1st-percentile cosine 0\.0000 < 0\.95"
@@ -131,7 +149,7 @@ def test_the_gate_prints_the_figures():
 def test_auto_measures_and_explains(tiny_bert, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     settings = EngineSettings(model=str(tiny_bert), cache_dir=str(tmp_path))
-    texts = [f"the cat sat on mat {chr(97 + i)}" for i in range(26)]
+    texts = [f"the cat sat on mat {chr(97 + i % 26)} {chr(97 + i // 26)}" for i in range(40)]
     choice = choose_precision(settings, texts, candidates=("int8",), device=CPU)
     assert isinstance(choice, Choice)
     assert [trial.precision for trial in choice.trials] == ["float32", "int8"]
@@ -140,10 +158,27 @@ def test_auto_measures_and_explains(tiny_bert, tmp_path, monkeypatch):
     # By the clock a busy machine may refuse it before its vectors are compared: here a turn takes a second.
     monkeypatch.setattr(autotune, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
     refused = choose_precision(
-        settings, texts[:24], QualityFloors(mean_cosine=1.1), candidates=("int8",), device=CPU
+        settings, texts, QualityFloors(mean_cosine=1.1), candidates=("int8",), device=CPU
     )
     assert refused.precision == "float32"
     assert "mean cosine" in refused.trials[1].refused
+
+
+def test_a_precision_that_fails_is_refused_and_the_search_goes_on(tiny_bert, tmp_path, monkeypatch):
+    honest = autotune.build_engine
+
+    def build(settings, device=None):
+        if settings.precision == "float16":
+            raise RuntimeError("no kernel for Half")
+        return honest(settings, device)
+
+    monkeypatch.setattr(autotune, "build_engine", build)
+    texts = [f"the cat {chr(97 + i % 26)} {chr(97 + i // 26)}" for i in range(40)]
+    choice = choose_precision(
+        EngineSettings(model=str(tiny_bert)), texts, candidates=("float16",), device=CPU
+    )
+    assert choice.precision == "float32"
+    assert "RuntimeError: no kernel for Half" in choice.trials[1].refused
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from pyspark.ml import Pipeline
 
 from fusionspark.errors import ConfigError
 from fusionspark.represent.loading import EngineSettings, build_engine
@@ -90,6 +91,25 @@ def test_an_mllib_vector_column_is_kept(spark, tiny_bert):
 
     df = spark.createDataFrame([("a cat", Vectors.dense([1.0, 2.0]))], ["text", "features"])
     assert stage(tiny_bert).transform(df).collect()[0].features == Vectors.dense([1.0, 2.0])
+
+
+def test_two_columns_are_embedded_in_one_pipeline(spark, tiny_bert):
+    df = spark.createDataFrame([("a cat", "the dog sat"), (None, "dog")], "title string, body string")
+    first = TextEmbedder(inputCol="title", model=str(tiny_bert))
+    with pytest.raises(ConfigError, match="'embedding', 'n_tokens', 'truncated', 'status'"):
+        TextEmbedder(inputCol="body", model=str(tiny_bert)).transform(first.transform(df))
+    second = TextEmbedder(
+        inputCol="body", model=str(tiny_bert), outputCol="v", tokensCol="body_tokens",
+        truncatedCol="body_cut", statusCol="body_status",
+    )  # fmt: skip
+    found = Pipeline(stages=[first, second]).fit(df).transform(df)
+    assert found.columns == [
+        "title", "body", "embedding", "n_tokens", "truncated", "status", "v", "body_tokens", "body_cut",
+        "body_status",
+    ]  # fmt: skip
+    assert [(row.status, row.body_status) for row in found.collect()] == [("ok", "ok"), ("empty", "ok")]
+    with pytest.raises(ConfigError, match=r"columns \['v'\]: are in the table already"):
+        second.transform(df.withColumnRenamed("title", "V"))
 
 
 def test_transform_runs_nothing(spark, tiny_bert):

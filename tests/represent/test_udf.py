@@ -22,6 +22,12 @@ def test_udf_in_select_and_sql(spark, tiny_bert):
     assert spark.sql("select size(embed(text)) n from texts_of_udf where i = 0").first().n == 16
 
 
+def test_a_number_that_is_missing_is_no_text(spark, tiny_bert):
+    df = spark.createDataFrame([(7,), (None,)], "n int")
+    rows = df.select(embed_udf(str(tiny_bert))("n").alias("v")).collect()
+    assert [row.v is None for row in rows] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("master", "version", "legal"),
     [

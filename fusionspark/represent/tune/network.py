@@ -10,7 +10,7 @@ import numpy as np
 
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.batching import pack
-from fusionspark.represent.encoders import load_dense, load_weights
+from fusionspark.represent.encoders import apply_dense, load_dense, load_weights
 from fusionspark.represent.model_source import ModelSource
 from fusionspark.represent.pooling import pool
 from fusionspark.represent.settings import max_positions, read_settings
@@ -67,13 +67,13 @@ class TunableEncoder:
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, as far as the limit leaves them."""
-        return [min(len(ids), self.vocabulary.room) for ids in self.vocabulary.tokenize(list(texts))]
+        return [min(len(ids), self.vocabulary.room) for ids in self.vocabulary.contents(texts)]
 
     def embed(self, texts: Sequence[str], dtype: torch.dtype | None = None) -> torch.Tensor:
         """Vectors of ``texts``, shape (n, d), float32; the products in ``dtype`` where it is given."""
         import torch
 
-        ids = [self.vocabulary.wrap(content) for content in self.vocabulary.tokenize(list(texts))]
+        ids = [self.vocabulary.wrap(content) for content in self.vocabulary.contents(texts)]
         batch = pack(ids, self.vocabulary.skip)
         padded, mask = batch.padded(self.pad_id)
         real = torch.from_numpy(mask).to(self.device)
@@ -81,10 +81,7 @@ class TunableEncoder:
             hidden = self.network(
                 input_ids=torch.from_numpy(padded).to(self.device), attention_mask=real.long()
             ).last_hidden_state
-        vectors = pool(hidden[real], batch, self.folder.pooling)
-        for weight, bias, activation in self.dense:
-            vectors = torch.nn.functional.linear(vectors, weight, bias)
-            vectors = torch.tanh(vectors) if activation == "Tanh" else vectors
+        vectors = apply_dense(pool(hidden[real], batch, self.folder.pooling), self.dense)
         return torch.nn.functional.normalize(vectors, dim=1) if self.folder.normalize else vectors
 
     def scores(self, texts: Sequence[str], dtype: torch.dtype | None = None) -> torch.Tensor:
