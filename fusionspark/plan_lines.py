@@ -19,7 +19,11 @@ def plan_lines(estimate: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         sample = f"{measured['texts']} sampled texts"
         lines += [
             ("tokens", f"{estimate['tokens']:,}", f"{measured['tokens_per_text']:g} a text, {sample}"),
-            ("truncated", f"{estimate['truncated_share']:.1%}", f"above {measured['max_tokens']} tokens"),
+            (
+                "truncated",
+                f"{estimate['truncated_share']:.1%}",
+                f"above {measured['max_tokens'] or 'any number of'} tokens",
+            ),
             (
                 "represent",
                 f"{estimate['represent_seconds']:,.0f} s",

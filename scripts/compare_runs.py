@@ -35,7 +35,8 @@ WEIGHTS = "model.safetensors"
 RUN_JSON_IGNORED = frozenset(
     {
         "seconds", "seconds_compute", "seconds_tokenize", "spark_version", "config_digest", "model_loads",
-        "workers", "output", "started", "ended", "tables", "encoded", "reused", "tokens",
+        "token_budget", "out_of_memory", "workers", "output", "started", "ended", "tables",
+        "encoded", "reused", "tokens",
         "seconds_saved", "seconds_lookup", "seconds_encode", "seconds_join", "seconds_predict", "path",
         "seconds_players", "seconds_words", "seconds_fit", "seconds_score",
         "bytes", "files", "distance", "canary", "segments", "represent_seconds", "spark", "log",

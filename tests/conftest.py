@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # A machine that is busy with another test may take any time for an example.
-hypothesis.settings.register_profile("suite")
+hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 __all__ = ["tiny_bert"]

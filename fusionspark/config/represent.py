@@ -15,7 +15,7 @@ SPEED_ONLY = ("token_budget", "window", "rows_per_task", "device", "gpu_amount",
 class Quality(Section):
     """Least agreement with float32, on texts of the source, that int8 and static vectors must show."""
 
-    sample: int = Field(300, ge=30)
+    sample: int = Field(300, ge=50)
     mean_cosine: float = Field(0.98, ge=-1, le=1)
     p1_cosine: float = Field(0.95, ge=-1, le=1)
     overlap_at_10: float = Field(0.7, ge=0, le=1)

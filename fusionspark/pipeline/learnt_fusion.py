@@ -61,6 +61,18 @@ def _method(ctx: Context) -> str:
     return str((ctx.kept.stage_facts("fuse") or {}).get("method", CONCAT))
 
 
+def check(config: Config) -> None:
+    """Fail before the first stage, not after all texts were encoded, where the method cannot take the model.
+
+    Raises
+    ------
+    ConfigError
+        See `_tuned_by_fold`.
+    """
+    if config.columns.text and config.fuse.method in (STACK, AUTO):
+        _tuned_by_fold(config)
+
+
 def learn(ctx: Context, joined: DataFrame, names: dict[str, str]) -> tuple[DataFrame, dict[str, Any]]:
     """Fit where tonight's models are trained, apply, and return the rows with ``features`` and the facts.
 

@@ -17,7 +17,7 @@ from fusionspark.prepare.text_rules import PREPARATION_VERSION
 from fusionspark.represent import int8_graph
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision
 from fusionspark.represent.loading import EngineSettings, clear_cache, effective_digest
-from fusionspark.represent.quality import QualityFloors, QualityReport
+from fusionspark.represent.quality import LEAST_TEXTS, QualityFloors, QualityReport
 from fusionspark.represent.store.verdicts import Verdicts
 
 #: Precisions whose vectors differ from float32 by more than rounding.
@@ -69,7 +69,8 @@ def decide(ctx: Context, settings: EngineSettings, keyed: DataFrame, store: str)
     if kept is not None:
         return Decision(kept["precision"], {**kept["facts"], "verdict": "kept"})
     decision = _measure(ctx, settings, keyed)
-    if decision.facts:
+    if decision.facts and decision.facts["sample"] >= LEAST_TEXTS:
+        # What was refused for want of texts is measured again once there are more.
         digest = effective_digest(replace(settings, precision=decision.precision))
         verdicts.keep(asked, asdict(decision), digest)
     return decision
@@ -87,9 +88,9 @@ def _measure(ctx: Context, settings: EngineSettings, keyed: DataFrame) -> Decisi
     if settings.precision == "auto":
         choice: Choice = in_a_task(ctx.spark, lambda: choose_precision(settings, sample, floors))
         trials = [{**asdict(trial), "quality": _figures(trial.quality)} for trial in choice.trials]
-        return Decision(choice.precision, {"trials": trials})
+        return Decision(choice.precision, {"sample": len(sample), "trials": trials})
     report: QualityReport = in_a_task(ctx.spark, lambda: check_quality(settings, sample, floors))
-    return Decision(settings.precision, {"quality": _figures(report)})
+    return Decision(settings.precision, {"sample": len(sample), "quality": _figures(report)})
 
 
 def in_a_task(spark: SparkSession, measure: Callable[[], Any]) -> Any:

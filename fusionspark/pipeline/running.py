@@ -16,7 +16,7 @@ from fusionspark import columns as c
 from fusionspark import progress
 from fusionspark.config import Config
 from fusionspark.errors import ConfigError, DataContractError
-from fusionspark.pipeline import one_pass, retrain, schema_drift, track
+from fusionspark.pipeline import learnt_fusion, one_pass, retrain, schema_drift, track
 from fusionspark.pipeline.attempts import begin, tidy
 from fusionspark.pipeline.collect_stage import open_source, source_fingerprint
 from fusionspark.pipeline.context import Context, check_quarantine, nothing_noted, said_when_full
@@ -79,6 +79,7 @@ def run(
     if config.plan.enforce and source is not None:
         plan(spark, config, run_date)
     track.check(config)
+    learnt_fusion.check(config)
     map2d.check(config.report.map)
     # Beside the stages, locks, marks and the manifest are written.
     with said_when_full(home.path), only_run(home, say) as lock:

@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 from fusionspark.config import Config
 from fusionspark.prepare.text_rules import PREPARATION_VERSION
 from fusionspark.represent.loading import EngineSettings, effective_digest
-from fusionspark.represent.model_source import model_digest
+from fusionspark.represent.model_source import model_digest, pinned
 from fusionspark.represent.store.embedding_store import EmbeddingStore
 from fusionspark.represent.store.space import text_space
 
@@ -21,7 +21,7 @@ def engine_of(config: Config) -> EngineSettings:
     """The engine as configured; its precision may still be ``auto``."""
     settings = config.represent
     return EngineSettings(
-        model=settings.model,
+        model=pinned(settings.model)[0],
         model_digest=model_digest(settings.model),
         precision=settings.precision,
         device=settings.device,

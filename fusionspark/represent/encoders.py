@@ -106,19 +106,9 @@ class PaddedNetwork:
     """Any transformers network, for families that have no packed form here."""
 
     def __init__(self, settings: FolderSettings, device: Any, dtype: Any) -> None:
-        folder = settings.transformer
-        try:
-            from transformers import AutoModel, AutoModelForTextEncoding
-        except ImportError as error:
-            raise MissingExtraError("transformers", "torch", f"the model in {folder}") from error
-        # Of T5, an encoder with a decoder, the encoder alone, as in sentence-transformers.
-        half = settings.config.get("model_type") in {"t5", "mt5", "umt5"}
-        model = (AutoModelForTextEncoding if half else AutoModel).from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
-        )
-        self.model = model.eval().to(device)
+        self.model = load_network(settings, dtype).eval().to(device)
         self.device = device
-        self.pad_id = int(model.config.pad_token_id or 0)
+        self.pad_id = int(self.model.config.pad_token_id or 0)
         self.causal = settings.causal
 
     def __call__(self, batch: TokenBatch) -> torch.Tensor:
@@ -128,10 +118,46 @@ class PaddedNetwork:
         ids, mask = batch.padded(self.pad_id)
         # Without a mask torch takes its fastest attention.
         seen = None if self.causal or mask.all() else on_device(mask.astype(np.int64), self.device)
-        hidden = self.model(input_ids=on_device(ids, self.device), attention_mask=seen).last_hidden_state
+        # Keys and values are for texts that go on.
+        options = {"use_cache": False} if self.causal else {}
+        output = self.model(input_ids=on_device(ids, self.device), attention_mask=seen, **options)
         # By position: a mask would make a GPU wait until its real tokens are counted.
         real = on_device(np.flatnonzero(mask), self.device)
-        return hidden.flatten(0, 1).index_select(0, real)  # type: ignore[no-any-return]
+        return output.last_hidden_state.flatten(0, 1).index_select(0, real)  # type: ignore[no-any-return]
+
+
+def load_network(settings: FolderSettings, dtype: Any) -> Any:
+    """transformers' network of a folder, on the CPU.
+
+    Raises
+    ------
+    MissingExtraError
+        transformers is not installed.
+    ConfigError
+        The files lack weights of the network: transformers would make them up at random.
+    """
+    folder, config = settings.transformer, settings.config
+    try:
+        from transformers import AutoModel, AutoModelForTextEncoding
+    except ImportError as error:
+        raise MissingExtraError("transformers", "torch", f"the model in {folder}") from error
+    # Of T5, an encoder with a decoder, the encoder alone, as in sentence-transformers.
+    half = config.get("model_type") in {"t5", "mt5", "umt5"}
+    model, report = (AutoModelForTextEncoding if half else AutoModel).from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype,
+        output_loading_info=True,
+    )  # fmt: skip
+    lacking = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    positions = config.get("position_embedding_type") or "absolute"
+    strange = positions != "absolute" and config.get("model_type") in packed_bert.FAMILIES
+    if lacking or strange:
+        raise ConfigError(
+            f"model folder {folder}",
+            f"lacks the weight {lacking[0]!r}" if lacking else f"has positions of type {positions!r}",
+            allowed=f"what transformers' own {type(model).__name__} computes; code of a folder is never run",
+            remedy="use a model that transformers knows, or restore the weights",
+        )
+    return model
 
 
 def load_torch_encoder(

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -28,6 +29,16 @@ Key = TypeVar("Key")
 
 #: Batches that may be on their way at once, where the encoder can overlap them.
 _IN_FLIGHT = 3
+
+#: What torch and its libraries say when memory ran out, and when a context is beyond repair.
+_NO_MEMORY = (
+    "out of memory", "can't allocate memory", "failed to allocate memory", "cublas_status_alloc_failed",
+    "cublas_status_not_initialized", "cudnn_status_alloc_failed",
+)  # fmt: skip
+_DEVICE_LOST = (
+    "device-side assert", "illegal memory access", "illegal instruction", "misaligned address",
+    "launch failure", "unspecified", "ecc error", "hardware",
+)  # fmt: skip
 
 LONG_TEXT = ("truncate", "chunk_mean", "error")
 
@@ -255,12 +266,11 @@ class EmbeddingEngine:
             return lambda: self._encode_batch(batch)
 
         def land() -> FloatMatrix:
-            try:
+            with suppress(Exception):  # as above
                 vectors = waiting()
-            except Exception:  # noqa: BLE001 - as above
-                return self._encode_batch(batch)
-            self._count(batch)
-            return vectors
+                self._count(batch)
+                return vectors
+            return self._encode_batch(batch)
 
         return land
 
@@ -322,14 +332,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "failed to allocate memory" in text
+    return any(words in text for words in _NO_MEMORY)
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether ``error`` says that a GPU answers nothing any more, as after a failed assertion on it."""
-    if is_out_of_memory(error):
-        return False
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    """Whether ``error`` says that the GPU answers this process no more, as after a failed assertion."""
+    text = str(error).lower()
+    return "cuda error" in text and any(words in text for words in _DEVICE_LOST)
 
 
 def release_gpu_memory() -> None:

@@ -41,8 +41,8 @@ def is_exported(spec: str) -> bool:
 
 def exported_digest(spec: str) -> str:
     """Digest of program and preprocessing; see `fusionspark.represent.image_encoder.image_model_digest`."""
-    file, digest = _file(spec)
-    return hashlib.sha256(digest.encode() + file.with_name(FIGURES).read_bytes()).hexdigest()
+    file, _ = _file(spec)
+    return hashlib.sha256(file.with_name(FIGURES).read_bytes() + _trusted(spec)).hexdigest()
 
 
 def load_exported(spec: str, device: torch.device) -> tuple[Any, Reader]:
@@ -55,12 +55,8 @@ def load_exported(spec: str, device: torch.device) -> tuple[Any, Reader]:
     """
     import torch
 
-    file, digest = _file(spec)
-    data = file.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise ConfigError(f"file {file}", f"has the sha-256 {found}", allowed=digest)
-    program = torch.export.load(io.BytesIO(data))
+    file, _ = _file(spec)
+    program = torch.export.load(io.BytesIO(_trusted(spec)))
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
 
@@ -75,12 +71,22 @@ def load_exported(spec: str, device: torch.device) -> tuple[Any, Reader]:
         with torch.inference_mode():
             for count in (1, 3):
                 network(torch.zeros((count, 3, shape.height, shape.width), device=device))
-    except AssertionError as error:
+    except (AssertionError, RuntimeError) as error:
         raise ConfigError(
             f"file {file}", f"does not take {count} pictures of {shape.height} x {shape.width} ({error})",
             remedy="export it with dynamic_shapes=({0: torch.export.Dim.AUTO},)",
         ) from error  # fmt: skip
     return network, shape
+
+
+def _trusted(spec: str) -> bytes:
+    """The program's bytes, once their sha-256 is the one that the spec names."""
+    file, digest = _file(spec)
+    data = file.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise ConfigError(f"file {file}", f"has the sha-256 {found}", allowed=digest)
+    return data
 
 
 def _file(spec: str) -> tuple[Path, str]:

@@ -24,7 +24,14 @@ from fusionspark.represent.arrow_arrays import float_lists, strings
 from fusionspark.represent.arrow_partition import Monitor, append_columns, windows
 from fusionspark.represent.device import task_device
 from fusionspark.represent.gpu_profile import map_in_arrow
-from fusionspark.represent.image_encoder import EFFICIENTNET, ImageEngine, build_image_engine, image_loads
+from fusionspark.represent.image_encoder import (
+    EFFICIENTNET,
+    ImageEngine,
+    build_image_engine,
+    check_image_model,
+    image_loads,
+    image_model_digest,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +58,7 @@ class ImageEmbedder(
     statusCol : str, default "image_status"
         Name of the status column.
     model : str, default "efficientnet-lite0"
-        That, or a transformers vision folder; see
+        That, a transformers vision folder, or an exported program; see
         `fusionspark.represent.image_encoder.build_image_engine`.
     rootFolder : str, default ""
         Folder that paths are relative to. Where it is set, a path that leads out of it is ``failed``.
@@ -150,8 +157,12 @@ class ImageEmbedder(
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         schema = self.transformSchema(dataset.schema)
+        model = self.getOrDefault(self.model)
+        # A library or a file that is missing is told here, not in the trace of a task.
+        check_image_model(model)
+        image_model_digest(model)
         run = image_partition(
-            self.getOrDefault(self.model),
+            model,
             self.getInputCol(),
             root=self.getOrDefault(self.rootFolder),
             batch_size=self.getOrDefault(self.batchSize),

@@ -21,9 +21,9 @@ from fusionspark import columns
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.device import Device, on_device, task_device
 from fusionspark.represent.encoders import FloatMatrix
-from fusionspark.represent.engine import is_out_of_memory, release_gpu_memory
+from fusionspark.represent.engine import is_device_lost, is_out_of_memory, release_gpu_memory
 from fusionspark.represent.exported_images import exported_digest, is_exported, load_exported
-from fusionspark.represent.image_input import ImageInput, Reader, read_image_input
+from fusionspark.represent.image_input import READING_VERSION, ImageInput, Reader, read_image_input
 from fusionspark.represent.model_source import resolve_model
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ class ImageEngine:
             with torch.inference_mode():
                 vectors: FloatMatrix = self.network(on_device(pixels, self.device)).float().cpu().numpy()
                 return vectors
-        except Exception as error:  # noqa: BLE001 - a picture the network fails on is found by bisection
+        except Exception as error:
+            # A picture that the network fails on is found by bisection.
+            if is_device_lost(error):
+                raise
             out_of_memory = is_out_of_memory(error)
         # Here the error is gone, and with its traceback the tensors of the failed pass: they can be freed.
         half = len(pixels) // 2
@@ -274,5 +277,8 @@ def _folder(spec: str, device: torch.device) -> tuple[Any, Reader]:
 def image_model_digest(model: str) -> str:
     """Digest of an image model, as `fusionspark.represent.model_source.model_digest` for text."""
     if model == EFFICIENTNET:
-        return _WEIGHTS_SHA256
-    return exported_digest(model) if is_exported(model) else resolve_model(model).digest()
+        digest = _WEIGHTS_SHA256
+    else:
+        digest = exported_digest(model) if is_exported(model) else resolve_model(model).digest()
+    # How a picture becomes pixels is part of its vector.
+    return hashlib.sha256(f"{digest} read {READING_VERSION}".encode()).hexdigest()

@@ -21,7 +21,7 @@ from fusionspark.represent.engine import Counters, EmbeddingEngine
 from fusionspark.represent.int8 import load_int8_encoder
 from fusionspark.represent.joined_encoder import JoinedEncoder
 from fusionspark.represent.model_source import USEM3, Folds, ModelSource, resolve_model, verify_digest
-from fusionspark.represent.settings import POOLINGS, max_positions, read_settings
+from fusionspark.represent.settings import POOLINGS, max_positions, read_prompts, read_settings
 from fusionspark.represent.static import distill, load_static
 from fusionspark.represent.tokenizing import Usem3Tokenizer, Vocabulary, load_vocabulary
 
@@ -183,12 +183,13 @@ def _load_folds(source: ModelSource, folds: Folds, settings: EngineSettings, dev
 
 
 def _load_static(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
+    if settings.pooling not in ("auto", "mean"):
+        raise ConfigError("pooling", f"is {settings.pooling!r}", allowed="auto or mean with static vectors")
+    prompts, default = read_prompts(source.path)
     if source.kind != "static":
         source = distill(source, settings.cache_dir, settings.model_digest)
-    elif settings.pooling not in ("auto", "mean"):
-        raise ConfigError("pooling", f"is {settings.pooling!r}", allowed="auto or mean with a static model")
     encoder, vocabulary, normalize = load_static(source.path, device.threads)
-    return LoadedModel(encoder, vocabulary, encoder.table.shape[1], normalize)
+    return LoadedModel(encoder, vocabulary, encoder.table.shape[1], normalize, prompts, default)
 
 
 def effective_digest(settings: EngineSettings) -> str:

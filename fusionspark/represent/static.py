@@ -16,7 +16,7 @@ import numpy as np
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.batching import TokenBatch
 from fusionspark.represent.cache import cache_root, made_once
-from fusionspark.represent.encoders import CPU_BATCH, FloatMatrix, load_weights
+from fusionspark.represent.encoders import CPU_BATCH, FloatMatrix, load_network, load_weights
 from fusionspark.represent.model_source import ModelSource
 from fusionspark.represent.settings import read_settings
 from fusionspark.represent.tokenizing import (
@@ -45,19 +45,19 @@ def distill(source: ModelSource, cache_dir: str = "", digest: str = "") -> Model
 
     def make(draft: Path) -> None:
         try:
+            import torch
             from model2vec.distill import distill_from_model
-            from transformers import AutoModel, AutoTokenizer
+            from transformers import AutoTokenizer
         except ImportError as error:
             raise MissingExtraError("model2vec[distill]", "static", "precision static") from error
         folder = read_settings(source.path)
-        where = str(folder.transformer)
-        model = AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
+        model = load_network(folder, torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder.transformer), local_files_only=True)
         small = distill_from_model(
             model=model,
             tokenizer=tokenizer,
             device="cpu",
-            pca_dims=min(DIMENSIONS, int(folder.config["hidden_size"])),
+            pca_dims=min(DIMENSIONS, int(model.config.hidden_size)),
             pooling=_POOLING.get(folder.pooling[0], "mean"),
             quantize_to="float32",
         )
@@ -143,8 +143,15 @@ def _load_static_embedding(folder: Path) -> tuple[StaticEncoder, Vocabulary, boo
         )
     inner = folder / modules[0]["path"]
     tokenizer = load_tokenizer(inner)
+    limit = int((tokenizer.truncation or {}).get("max_length", 0))
     tokenize = remember_words(RustTokenizer(tokenizer), tokenizer)
     nothing = np.array([], dtype=np.int32)
     weights = load_weights(inner)
+    # The other names are model2vec's, whose rows may be shared by tokens and weighted.
     table = weights["embedding.weight" if "embedding.weight" in weights else "embeddings"].float().numpy()
-    return StaticEncoder(table), Vocabulary(tokenize, nothing, nothing, 0), "Normalize" in kinds
+    if "mapping" in weights:
+        table = table[weights["mapping"].numpy()]
+    if "weights" in weights:
+        table = table * weights["weights"].float().numpy()[:, None]
+    vocabulary = Vocabulary(tokenize, nothing, nothing, limit)
+    return StaticEncoder(np.ascontiguousarray(table)), vocabulary, "Normalize" in kinds

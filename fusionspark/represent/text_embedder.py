@@ -246,7 +246,8 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
         if not settings.model_digest:
             # With a digest the workers check for themselves, and the model may lie on their side only
             # (`--archives`; not with `auto`, which measures here).
-            settings = replace(settings, model=pinned(settings.model))
+            model, digest = pinned(settings.model)
+            settings = replace(settings, model=model, model_digest=digest)
         run = text_partition(
             resolve_auto(settings),
             self.getInputCol(),

@@ -80,12 +80,9 @@ class Vocabulary:
 
     def chunks(self, content: IntArray) -> list[IntArray]:
         """Inputs that together hold the whole text, each behind the prompt and at most `max_tokens` long."""
-        least = min(len(self.head), len(content))
-        unlike = np.flatnonzero(self.head[:least] != content[:least])
-        head = content[: int(unlike[0]) if len(unlike) else least]
-        step = max(1, self.room - len(head))
-        starts = range(len(head), max(len(head) + 1, len(content)), step)
-        return [self.wrap(np.concatenate((head, content[start : start + step]))) for start in starts]
+        starts = range(self.room, len(content), self.room - len(self.head))
+        rest = [np.concatenate((self.head, content[i : i + self.room - len(self.head)])) for i in starts]
+        return [self.wrap(piece) for piece in (content[: self.room], *rest)]
 
     def with_prompt(self, prompt: str, pooled: bool) -> Vocabulary:
         """The same with ``prompt`` before every text, its tokens pooled or left out of pooling.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusionspark import columns
+from fusionspark.errors import DataContractError
 from fusionspark.represent.arrow_partition import Monitor, report
 from fusionspark.represent.autotune import resolve_auto
 from fusionspark.represent.loading import EngineSettings, build_engine, loads
@@ -45,7 +46,8 @@ def embed_udf(model: str, *, monitor: Monitor | None = None, **options: Any) -> 
 
     settings = EngineSettings(model=model, **options)
     if not settings.model_digest:
-        settings = replace(settings, model=pinned(model))
+        found, digest = pinned(model)
+        settings = replace(settings, model=found, model_digest=digest)
     settings = resolve_auto(settings)
 
     def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
@@ -53,8 +55,7 @@ def embed_udf(model: str, *, monitor: Monitor | None = None, **options: Any) -> 
         engine = None
         for texts in batches:
             engine = engine or build_engine(settings)
-            # A column of numbers marks what is missing as NaN.
-            result = engine.encode([None if pd.isna(text) else str(text) for text in texts.tolist()])
+            result = engine.encode(_strings(texts))
             if monitor is not None:
                 monitor.add(report(engine, before))
                 before = loads()
@@ -65,3 +66,14 @@ def embed_udf(model: str, *, monitor: Monitor | None = None, **options: Any) -> 
     # Types as objects: pyspark reads them to see that this is an iterator UDF.
     embed.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
     return pandas_udf(embed, "array<float>")  # type: ignore[call-overload]
+
+
+def _strings(texts: pd.Series) -> list[str | None]:
+    values = [None if gone else value for value, gone in zip(texts.tolist(), texts.isna(), strict=True)]
+    if wrong := [value for value in values if not isinstance(value, str | None)]:
+        # As text a number would depend on its neighbours: pandas makes 7 a 7.0 where one of them is missing.
+        raise DataContractError(
+            f"value {wrong[0]!r}", f"is of type {type(wrong[0]).__name__}", allowed="strings",
+            remedy="cast the column to string before it is embedded",
+        )  # fmt: skip
+    return values

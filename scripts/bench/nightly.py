@@ -44,7 +44,7 @@ from fusionspark.files import Files  # noqa: E402
 from fusionspark.pipeline.running import run  # noqa: E402
 from fusionspark.pipeline.vector_space import engine_of, store_of  # noqa: E402
 from fusionspark.prepare.text_rules import clean  # noqa: E402
-from fusionspark.represent.arrow_partition import float_lists  # noqa: E402
+from fusionspark.represent.arrow_arrays import float_lists  # noqa: E402
 from fusionspark.represent.store.embedding_store import WRITE_OPTIONS, buckets_for  # noqa: E402
 from fusionspark.represent.store.partition import pack  # noqa: E402
 from fusionspark.represent.store.segments import Seal, new_number  # noqa: E402

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionspark.mine.cluster_identity import adjusted_rand, centred_cosine, identify
@@ -46,7 +46,6 @@ def test_best_in_all_not_one_by_one() -> None:
     assert identify([[50, 45], [45, 0]], [0, 1], 2).ids == [1, 0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=2, max_size=40))
 def test_stability_is_the_adjusted_rand_index(pairs: list[tuple[int, int]]) -> None:
     from sklearn.metrics import adjusted_rand_score

@@ -158,6 +158,7 @@ def test_an_encoder_for_each_fold_and_a_stack_that_hears_of_each_row_from_the_on
     auto = applied.model_copy(update={"fuse": fuse.model_copy(update={"method": "auto"})})
     with pytest.raises(ConfigError, match=r"fuse\.method: is 'auto', which compares on training rows"):
         pipeline.run(spark, auto, "2026-01-03", last="fuse", say=lambda line: None)
+    assert not (tmp_path / "out" / "runs" / "2026-01-03").exists(), "told before anything is encoded"
 
 
 def answered(spark: SparkSession, attempt: Path) -> Any:

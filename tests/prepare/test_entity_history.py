@@ -53,7 +53,7 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROW, min_size=1, max_size=40), data=st.data())
 def test_a_row_sees_what_lies_before_it_and_nothing_else(spark, rows, data):
     got = told(spark, rows)

@@ -79,7 +79,6 @@ def test_cleaning_and_masking_any_unicode_is_idempotent_and_bounded(text):
     assert repair(once, fold=True, kinds=KINDS) == (once, {})
 
 
-@settings(deadline=None)
 @given(st.characters())
 def test_no_character_grows_beyond_the_bound(character):
     assert len(clean(character) or "") <= CLEANING_BOUND

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tiny_bert import make_bert, write_modules
 from fusionspark.errors import ConfigError
 from fusionspark.represent.loading import EngineSettings, build_engine, clear_cache, loads
 from fusionspark.represent.model_source import model_digest, resolve_model
+from fusionspark.represent.settings import FolderSettings
 
 TEXTS = [
     "the cat sat on the mat",
@@ -141,6 +143,50 @@ def test_dense_modules_equal_sentence_transformers(tmp_path, activation):
         build_engine(EngineSettings(model=str(folder)))
 
 
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    torch_files = pytest.importorskip("safetensors.torch")
+    transformers = pytest.importorskip("transformers")
+    folder = make_bert(tmp_path / "distil")
+    config = transformers.DistilBertConfig(
+        vocab_size=80, dim=16, n_layers=1, n_heads=4, hidden_dim=32, max_position_embeddings=64
+    )
+    transformers.DistilBertModel(config).save_pretrained(folder, safe_serialization=True)
+    weights = torch_files.load_file(folder / "model.safetensors")
+    gone = next(name for name in weights if name.endswith("position_embeddings.weight"))
+    torch_files.save_file(
+        {name: value for name, value in weights.items() if name != gone},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    with pytest.raises(ConfigError, match=r"lacks the weight 'embeddings\.position_embeddings\.weight'"):
+        build_engine(EngineSettings(model=str(folder)))
+
+
+def test_positions_that_no_network_here_has_are_refused(tmp_path):
+    folder = make_bert(tmp_path / "bert")
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "position_embedding_type": "alibi"}))
+    with pytest.raises(ConfigError, match="has positions of type 'alibi'"):
+        build_engine(EngineSettings(model=str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("config", "causal"),
+    [
+        ({"architectures": ["Qwen3ForCausalLM"]}, True),
+        ({"architectures": ["Qwen2ForCausalLM"], "is_causal": False}, False),
+        ({"architectures": ["Gemma3TextForCausalLM"], "use_bidirectional_attention": True}, False),
+        ({"architectures": ["BertModel"]}, False),
+        ({}, False),
+    ],
+)
+def test_networks_that_see_one_way_only(config, causal):
+    settings = FolderSettings(
+        Path(), ("mean",), (), normalize=False, max_tokens=8, lower_case=False, config=config
+    )
+    assert settings.causal is causal
+
+
 @pytest.mark.parametrize("unit", [True, False])
 def test_static_embedding_equals_sentence_transformers(tmp_path, unit):
     st = pytest.importorskip("sentence_transformers")
@@ -154,8 +200,13 @@ def test_static_embedding_equals_sentence_transformers(tmp_path, unit):
     folder = tmp_path / "static"
     st.SentenceTransformer(modules=[table, *([Normalize()] if unit else [])], device="cpu").save(str(folder))
     assert resolve_model(str(folder)).kind == "static"
+    own = {"prompts": {"query": "the red "}, "default_prompt_name": "query" if unit else None}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(own))
     found = build_engine(EngineSettings(model=str(folder))).encode(TEXTS[:5])
     np.testing.assert_allclose(found.embeddings, reference(folder, TEXTS[:5]), atol=2e-5)
+    found = build_engine(EngineSettings(model=str(folder), prompt_name="query")).encode(TEXTS[:5])
+    expected = reference(folder, TEXTS[:5], prompt_name="query")
+    np.testing.assert_allclose(found.embeddings, expected, atol=2e-5)
 
 
 def test_named_prompt_is_put_before_every_text(tiny_bert):

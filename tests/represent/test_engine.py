@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusionspark.errors import ConfigError, DataContractError
 from fusionspark.represent.batching import TokenBatch
-from fusionspark.represent.engine import EmbeddingEngine
+from fusionspark.represent.engine import EmbeddingEngine, is_device_lost, is_out_of_memory
 from fusionspark.represent.tokenizing import Vocabulary
 
 
@@ -120,15 +120,29 @@ def test_a_lost_gpu_is_no_text_that_failed():
         engine(Lost()).encode(["a", "b"])
 
 
+@pytest.mark.parametrize(
+    ("said", "memory", "lost"),
+    [
+        ("CUDA out of memory. Tried to allocate 2 GiB", True, False),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True, False),
+        ("CUDA error: device-side assert triggered", False, True),
+        ("CUDA error: an illegal memory access was encountered", False, True),
+        ("CUDA error: invalid configuration argument", False, False),
+    ],
+)
+def test_errors_of_a_gpu_are_told_apart(said, memory, lost):
+    assert (is_out_of_memory(RuntimeError(said)), is_device_lost(RuntimeError(said))) == (memory, lost)
+
+
 def test_each_piece_of_a_long_text_stands_behind_the_prompt():
     it = engine(max_tokens=4, long_text="chunk_mean")
     it.vocabulary = it.vocabulary.with_prompt("zz", pooled=False)
     assert it.vocabulary.skip == 2
     pieces = it.vocabulary.chunks(it.vocabulary.contents(["abc"])[0])
     assert ["".join(map(chr, piece)) for piece in pieces] == ["zzab", "zzc"]
-    # Where prompt and text become one token, only what they begin with alike is the prompt.
+    # Where prompt and text become one token, the later pieces stand behind the prompt as it is alone.
     joined = replace(it.vocabulary, head=letters(["zy"])[0])
-    assert ["".join(map(chr, p)) for p in joined.chunks(letters(["zabcde"])[0])] == ["zabc", "zde"]
+    assert ["".join(map(chr, p)) for p in joined.chunks(letters(["zabcde"])[0])] == ["zabc", "zyde"]
 
 
 def test_a_prompt_that_leaves_no_room_is_refused():

@@ -71,15 +71,16 @@ def test_a_hub_name_is_asked_for_once_and_pinned_to_its_commit(tiny_bert, tmp_pa
     shutil.copytree(tiny_bert, folder)
     asked = []
 
-    def fetch(name, revision=None, local_files_only=False, **_):
-        asked.append((name, revision, local_files_only))
+    def fetch(name, revision=None, **_):
+        asked.append((name, revision))
         return str(folder)
 
     monkeypatch.setattr(hub, "snapshot_download", fetch)
-    assert pinned("some/pinned") == pinned("some/pinned") == f"some/pinned@{commit}"
+    expected = (f"some/pinned@{commit}", model_digest(str(tiny_bert)))
+    assert pinned("some/pinned") == pinned("some/pinned") == expected
     assert resolve_model(f"some/pinned@{commit}").path == folder.resolve()
-    assert asked == [("some/pinned", None, False), ("some/pinned", commit, True)]
-    assert pinned(str(folder)) == str(folder)
+    assert asked == [("some/pinned", None), ("some/pinned", commit)]
+    assert pinned(str(folder)) == (str(folder), "")
 
 
 def test_weights_in_a_pickle_only_are_refused(tmp_path):

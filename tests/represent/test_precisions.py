@@ -88,6 +88,15 @@ def test_static_has_its_own_digest_and_is_deterministic(tiny_bert, tmp_path):
     assert effective_digest(settings) == effective_digest(settings)
 
 
+def test_static_vectors_take_the_prompts_of_the_folder(tiny_bert, tmp_path):
+    pytest.importorskip("model2vec.distill")
+    named = engine(tiny_bert, "static", tmp_path, prompt_name="query").encode(["cat sat"])
+    plain = engine(tiny_bert, "static", tmp_path).encode(["the red cat sat"])
+    np.testing.assert_array_equal(named.embeddings, plain.embeddings)
+    with pytest.raises(ConfigError, match="pooling"):
+        engine(tiny_bert, "static", tmp_path, pooling="cls")
+
+
 def test_static_equals_its_library(tiny_bert, tmp_path):
     model2vec = pytest.importorskip("model2vec")
     pytest.importorskip("model2vec.distill")

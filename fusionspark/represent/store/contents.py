@@ -51,11 +51,13 @@ def _pictures(settings: ImageSettings, monitor: Monitor) -> Partition:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        engine = None
         for table in windows(batches, _WINDOW):
             before = image_loads()
-            engine = build_image_engine(settings.model, settings.place(), settings.batch_size)
+            engine = engine or build_image_engine(settings.model, settings.place(), settings.batch_size)
             vectors, status = engine.encode(table.column(columns.PICTURE).to_pylist())
             told = {**engine.counters, "model_loads": image_loads() - before}
+            engine.counters = dict.fromkeys(engine.counters, 0)
             monitor.add({**told, "workers": [f"{socket.gethostname()}:{os.getpid()}"]})
             added = [
                 float_lists(vectors, np.array(status, dtype=object) != columns.OK),

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fusionspark.represent.image_input import READING_VERSION
 from fusionspark.represent.loading import EngineSettings
 
 #: What the content is, whose sha-256 is the key.
@@ -28,7 +27,7 @@ class Space:
     precision, pooling, normalize, prompt, prompt_name, max_tokens, long_text
         As in `fusionspark.represent.loading.EngineSettings`.
     preparation : int
-        Version of the rules that cleaned a text, or that made pixels of a picture.
+        Version of the rules that cleaned the content.
     dtype : {"float32", "float16", "int8"}
         How vectors are stored, and therefore what they are when they are read.
     content : str
@@ -75,9 +74,7 @@ class Space:
 
 def image_space(digest: str, *, dtype: str) -> Space:
     """Space of the vectors of pictures; what they were reduced to is part of their keys."""
-    return Space(
-        model_digest=digest, precision="float32", preparation=READING_VERSION, dtype=dtype, content=IMAGE
-    )
+    return Space(model_digest=digest, precision="float32", dtype=dtype, content=IMAGE)
 
 
 def text_space(settings: EngineSettings, digest: str, *, preparation: int, dtype: str) -> Space:

@@ -10,10 +10,10 @@ import numpy as np
 
 from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.batching import pack
-from fusionspark.represent.encoders import apply_dense, load_dense, load_weights
+from fusionspark.represent.encoders import apply_dense, load_dense, load_network, load_weights
 from fusionspark.represent.model_source import ModelSource
 from fusionspark.represent.pooling import pool
-from fusionspark.represent.settings import max_positions, read_settings
+from fusionspark.represent.settings import FolderSettings, max_positions, read_settings
 from fusionspark.represent.tokenizing import load_vocabulary
 from fusionspark.represent.tune.settings import TuneSettings, seed_of
 
@@ -58,7 +58,7 @@ class TunableEncoder:
         limit = min(limit, max_positions(self.folder) or limit)
         vocabulary = load_vocabulary(self.folder.transformer, limit, self.folder.lower_case)
         self.vocabulary = vocabulary.with_prompt(self.folder.default_prompt, self.folder.include_prompt)
-        self.network = _network(self.folder.transformer, settings).to(self.device)
+        self.network = _network(self.folder, settings).to(self.device)
         self.dense = load_dense(self.folder, device)
         self.pad_id = int(self.folder.config.get("pad_token_id") or 0)
         self.outputs = outputs
@@ -111,7 +111,8 @@ class TunableEncoder:
 
         ``mixing`` is the share of the way from the base model's weights that is gone.
 
-        Names and types stay those of the base model's file, so whatever reads that reads this.
+        Names (in transformers' spelling of today) and types stay those of the base model's file, so whatever
+        reads that reads this.
 
         Raises
         ------
@@ -145,16 +146,11 @@ class TunableEncoder:
         save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def _network(folder: Path, settings: TuneSettings) -> Any:
-    try:
-        import torch
-        from transformers import AutoModel
-    except ImportError as error:
-        raise MissingExtraError("transformers", "tune", f"tuning the model in {folder}") from error
+def _network(folder: FolderSettings, settings: TuneSettings) -> Any:
+    import torch
+
     torch.manual_seed(seed_of(settings.seed, "weights") % 2**63)
-    network = AutoModel.from_pretrained(
-        str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-    )
+    network = load_network(folder, torch.float32)
     # A pooling layer of BERT that no sentence vector goes through would only wait for gradients.
     if hasattr(network, "pooler") and network.pooler is not None:
         network.pooler.requires_grad_(False)
