@@ -7,6 +7,7 @@ Opening an exported program runs pickle and evaluates expressions of its maker's
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 from pathlib import Path
@@ -31,7 +32,7 @@ def is_exported(spec: str) -> bool:
     """
     file = Path(spec).expanduser() / _PROGRAM
     if file.is_file() and not file.with_name("config.json").is_file():
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        found = _sha256_of(file)
         raise ConfigError(
             f"image model {spec!r}", "is an exported program, and to open one is to run code of its maker",
             allowed="one whose sha-256 is named", remedy=f"if you trust it, set {spec}{_TRUST}{found}",
@@ -41,8 +42,9 @@ def is_exported(spec: str) -> bool:
 
 def exported_digest(spec: str) -> str:
     """Digest of program and preprocessing; see `fusionspark.represent.image_encoder.image_model_digest`."""
-    file, _ = _file(spec)
-    return hashlib.sha256(file.with_name(FIGURES).read_bytes() + _trusted(spec)).hexdigest()
+    file, digest = _file(spec)
+    _check(file, _sha256_of(file), digest)
+    return hashlib.sha256(digest.encode() + file.with_name(FIGURES).read_bytes()).hexdigest()
 
 
 def load_exported(spec: str, device: torch.device) -> tuple[Any, Reader]:
@@ -55,8 +57,11 @@ def load_exported(spec: str, device: torch.device) -> tuple[Any, Reader]:
     """
     import torch
 
-    file, _ = _file(spec)
-    program = torch.export.load(io.BytesIO(_trusted(spec)))
+    file, digest = _file(spec)
+    data = file.read_bytes()
+    # Of the very bytes that are opened, whatever was found in the file before.
+    _check(file, hashlib.sha256(data).hexdigest(), digest)
+    program = torch.export.load(io.BytesIO(data))
     if device.type != "cpu":
         from torch.export.passes import move_to_device_pass
 
@@ -79,14 +84,20 @@ def load_exported(spec: str, device: torch.device) -> tuple[Any, Reader]:
     return network, shape
 
 
-def _trusted(spec: str) -> bytes:
-    """The program's bytes, once their sha-256 is the one that the spec names."""
-    file, digest = _file(spec)
-    data = file.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
+def _check(file: Path, found: str, digest: str) -> None:
     if found != digest:
         raise ConfigError(f"file {file}", f"has the sha-256 {found}", allowed=digest)
-    return data
+
+
+def _sha256_of(file: Path) -> str:
+    stat = file.stat()
+    return _sha256(file, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(file: Path, size: int, changed: int) -> str:
+    # Asked once a task; size and time make it notice a file that was replaced.
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _file(spec: str) -> tuple[Path, str]:

@@ -20,7 +20,14 @@ from fusionspark.represent.encoders import Encoder, Usem3Encoder, load_torch_enc
 from fusionspark.represent.engine import Counters, EmbeddingEngine
 from fusionspark.represent.int8 import load_int8_encoder
 from fusionspark.represent.joined_encoder import JoinedEncoder
-from fusionspark.represent.model_source import USEM3, Folds, ModelSource, resolve_model, verify_digest
+from fusionspark.represent.model_source import (
+    USEM3,
+    Folds,
+    ModelSource,
+    pinned,
+    resolve_model,
+    verify_digest,
+)
 from fusionspark.represent.settings import POOLINGS, max_positions, read_prompts, read_settings
 from fusionspark.represent.static import distill, load_static
 from fusionspark.represent.tokenizing import Usem3Tokenizer, Vocabulary, load_vocabulary
@@ -135,6 +142,20 @@ def build_engine(settings: EngineSettings, device: Device | None = None) -> Embe
         token_budget=settings.token_budget or model.encoder.batch_tokens,
         long_text=settings.long_text,
     )
+
+
+def agreed(settings: EngineSettings) -> EngineSettings:
+    """``settings`` as all nodes are to have them: a hub name pinned, unless a digest says which model it is.
+
+    Raises
+    ------
+    ConfigError, MissingExtraError
+        The model is not on this machine. With a digest it need not be: workers check for themselves.
+    """
+    if settings.model_digest:
+        return settings
+    model, digest = pinned(settings.model)
+    return replace(settings, model=model, model_digest=digest)
 
 
 def _load(source: ModelSource, settings: EngineSettings, device: Device) -> LoadedModel:
@@ -267,6 +288,6 @@ def clear_cache() -> None:
 
 
 __all__ = [
-    "PRECISIONS", "Device", "EngineSettings", "LoadedModel", "ModelMismatchError", "build_engine",
+    "PRECISIONS", "Device", "EngineSettings", "LoadedModel", "ModelMismatchError", "agreed", "build_engine",
     "clear_cache", "counters_dict", "effective_digest", "loads",
 ]  # fmt: skip

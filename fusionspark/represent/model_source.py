@@ -178,11 +178,15 @@ def _folder_source(spec: str, path: Path) -> ModelSource:
 
 def _is_static(folder: Path) -> bool:
     """Whether a folder holds a vector for each token: model2vec's, or one with a ``StaticEmbedding``."""
-    config, modules = folder / "config.json", folder / "modules.json"
-    if config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == "model2vec":
-        return True
+    modules = folder / "modules.json"
     listed = json.loads(modules.read_text("utf-8")) if modules.is_file() else []
-    return bool(listed) and str(listed[0]["type"]).endswith("StaticEmbedding")
+    return is_model2vec(folder) or (bool(listed) and str(listed[0]["type"]).endswith("StaticEmbedding"))
+
+
+def is_model2vec(folder: Path) -> bool:
+    """Whether model2vec wrote a folder."""
+    config = folder / "config.json"
+    return config.is_file() and json.loads(config.read_text("utf-8")).get("model_type") == "model2vec"
 
 
 def _package_folder(name: str, spec: str) -> Path:

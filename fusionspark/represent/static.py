@@ -17,7 +17,7 @@ from fusionspark.errors import ConfigError, MissingExtraError
 from fusionspark.represent.batching import TokenBatch
 from fusionspark.represent.cache import cache_root, made_once
 from fusionspark.represent.encoders import CPU_BATCH, FloatMatrix, load_network, load_weights
-from fusionspark.represent.model_source import ModelSource
+from fusionspark.represent.model_source import ModelSource, is_model2vec
 from fusionspark.represent.settings import read_settings
 from fusionspark.represent.tokenizing import (
     RustTokenizer,
@@ -110,24 +110,19 @@ class KnownTokens:
 def load_static(folder: Path, threads: int) -> tuple[StaticEncoder, Vocabulary, bool]:
     """Encoder, vocabulary and whether vectors have unit length, of a folder of static vectors."""
     set_tokenizer_threads(threads)
-    config = folder / "config.json"
-    if not config.is_file() or json.loads(config.read_text("utf-8")).get("model_type") != "model2vec":
+    if not is_model2vec(folder):
         return _load_static_embedding(folder)
     try:
         from model2vec import StaticModel
     except ImportError as error:
         raise MissingExtraError("model2vec", "static", f"the static model in {folder}") from error
     model = StaticModel.from_pretrained(str(folder))
-    table = np.asarray(model.embedding, dtype=np.float32)
-    if model.token_mapping is not None:
-        table = table[model.token_mapping]
-    if model.weights is not None:
-        table = table * np.asarray(model.weights, dtype=np.float32)[:, None]
+    table = _by_token(model.embedding, model.token_mapping, model.weights)
     nothing = np.array([], dtype=np.int32)
     known = KnownTokens(RustTokenizer(model.tokenizer), model.unk_token_id)
     tokenize = remember_words(known, model.tokenizer)
     vocabulary = Vocabulary(tokenize, nothing, nothing, int(model.max_length or 512))
-    return StaticEncoder(np.ascontiguousarray(table)), vocabulary, bool(model.normalize)
+    return StaticEncoder(table), vocabulary, bool(model.normalize)
 
 
 def _load_static_embedding(folder: Path) -> tuple[StaticEncoder, Vocabulary, bool]:
@@ -148,10 +143,14 @@ def _load_static_embedding(folder: Path) -> tuple[StaticEncoder, Vocabulary, boo
     nothing = np.array([], dtype=np.int32)
     weights = load_weights(inner)
     # The other names are model2vec's, whose rows may be shared by tokens and weighted.
-    table = weights["embedding.weight" if "embedding.weight" in weights else "embeddings"].float().numpy()
-    if "mapping" in weights:
-        table = table[weights["mapping"].numpy()]
-    if "weights" in weights:
-        table = table * weights["weights"].float().numpy()[:, None]
-    vocabulary = Vocabulary(tokenize, nothing, nothing, limit)
-    return StaticEncoder(np.ascontiguousarray(table)), vocabulary, "Normalize" in kinds
+    rows = weights["embedding.weight" if "embedding.weight" in weights else "embeddings"].float()
+    table = _by_token(rows, weights.get("mapping"), weights.get("weights"))
+    return StaticEncoder(table), Vocabulary(tokenize, nothing, nothing, limit), "Normalize" in kinds
+
+
+def _by_token(rows: Any, mapping: Any, weights: Any) -> FloatMatrix:
+    """One row a token: model2vec may let tokens share a row, and weight them."""
+    table = np.asarray(rows, dtype=np.float32)
+    table = table if mapping is None else table[np.asarray(mapping)]
+    table = table if weights is None else table * np.asarray(weights, dtype=np.float32)[:, None]
+    return np.ascontiguousarray(table)

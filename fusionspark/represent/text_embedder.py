@@ -26,8 +26,7 @@ from fusionspark.represent.arrow_partition import Monitor, text_partition
 from fusionspark.represent.autotune import Choice, check_quality, choose_precision, resolve_auto
 from fusionspark.represent.engine import LONG_TEXT
 from fusionspark.represent.gpu_profile import map_in_arrow
-from fusionspark.represent.loading import EngineSettings
-from fusionspark.represent.model_source import pinned
+from fusionspark.represent.loading import EngineSettings, agreed
 from fusionspark.represent.quality import QualityFloors, QualityReport
 from fusionspark.represent.text_params import TextEmbedderParams
 
@@ -242,14 +241,10 @@ class TextEmbedder(Transformer, TextEmbedderParams, DefaultParamsReadable, Defau
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         schema = self.transformSchema(dataset.schema)
-        settings = self.engine_settings()
-        if not settings.model_digest:
-            # With a digest the workers check for themselves, and the model may lie on their side only
-            # (`--archives`; not with `auto`, which measures here).
-            model, digest = pinned(settings.model)
-            settings = replace(settings, model=model, model_digest=digest)
+        # With `modelDigest` the model may lie on the workers' side only (`--archives`); not with `auto`,
+        # which measures here.
         run = text_partition(
-            resolve_auto(settings),
+            resolve_auto(agreed(self.engine_settings())),
             self.getInputCol(),
             self.getOrDefault(self.windowSize),
             self.getHandleInvalid(),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fusionspark import columns
 from fusionspark.errors import DataContractError
 from fusionspark.represent.arrow_partition import Monitor, report
 from fusionspark.represent.autotune import resolve_auto
-from fusionspark.represent.loading import EngineSettings, build_engine, loads
-from fusionspark.represent.model_source import pinned
+from fusionspark.represent.loading import EngineSettings, agreed, build_engine, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +42,7 @@ def embed_udf(model: str, *, monitor: Monitor | None = None, **options: Any) -> 
     import pandas as pd
     from pyspark.sql.pandas.functions import pandas_udf
 
-    settings = EngineSettings(model=model, **options)
-    if not settings.model_digest:
-        found, digest = pinned(model)
-        settings = replace(settings, model=found, model_digest=digest)
-    settings = resolve_auto(settings)
+    settings = resolve_auto(agreed(EngineSettings(model=model, **options)))
 
     def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         before = loads()
